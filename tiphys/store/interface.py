@@ -77,6 +77,17 @@ class Unavailable(StoreError):
     """The medium failed (disk full, connection lost); nothing of the write is visible. The text says why."""
 
 
+class Watch(Protocol):
+    """Batches of changes, in order. Iteration ends when the store closes or ``close`` is called."""
+
+    def __aiter__(self) -> AsyncIterator[Sequence[Event]]: ...
+
+    async def __anext__(self) -> Sequence[Event]: ...
+
+    def close(self) -> None:
+        """Stop the watch; idempotent."""
+
+
 class Store(Protocol):
     """See the module for guarantees."""
 
@@ -102,8 +113,11 @@ class Store(Protocol):
     async def delete(self, key: str, *, expected: int | None = None) -> int:
         """Delete and return the revision of the deletion; raises Conflict also when there is no such key."""
 
-    def watch(self, prefix: str, after: int) -> AsyncIterator[Sequence[Event]]:
-        """Batches of changes with a revision above ``after``; raises Compacted if some are gone."""
+    def watch(self, prefix: str, after: int) -> Watch:
+        """Changes with a revision above ``after``, from the moment of this call on.
+
+        Raises Compacted at once if some of them are gone.
+        """
 
     async def compact(self, revision: int) -> None:
         """Forget history before ``revision``; current values stay."""
