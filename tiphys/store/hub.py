@@ -10,7 +10,7 @@ import asyncio
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Callable, Sequence
 
-from tiphys.store.interface import Event
+from tiphys.store.interface import Event, StoreError
 
 
 class QueuedWatch:
@@ -20,16 +20,39 @@ class QueuedWatch:
     move entries; they bound their own watchers.
     """
 
-    def __init__(self, prefix: str, forget: Callable[["QueuedWatch"], None]) -> None:
+    def __init__(self, prefix: str, after: int, held: bool, forget: Callable[["QueuedWatch"], None]) -> None:
         self.prefix = prefix
+        self._after = after
+        self._held = held
+        self._error: StoreError | None = None
         self._forget = forget
         self._batches: deque[Sequence[Event]] = deque()
         self._waiter: asyncio.Future[None] | None = None
         self._closed = False
 
     def push(self, events: Sequence[Event]) -> None:
-        self._batches.append(events)
+        """Add what was just committed; what the reader said to have seen already is left out."""
+        if events[0].mod_revision <= self._after:
+            events = [event for event in events if event.mod_revision > self._after]
+        if events:
+            self._batches.append(events)
+            self._wake()
+
+    def release(self, history: Sequence[Event]) -> None:
+        """Let a held watch go, with ``history`` before all that was pushed meanwhile."""
+        if history:
+            self._after = history[-1].mod_revision
+            pushed = [event for batch in self._batches for event in batch if event.mod_revision > self._after]
+            self._batches = deque([history, pushed] if pushed else [history])
+        self._held = False
         self._wake()
+
+    def fail(self, error: StoreError) -> None:
+        """End the watch by raising ``error`` to its reader."""
+        self._error = error
+        self._batches.clear()
+        self._held = False
+        self.close()
 
     def close(self) -> None:
         if not self._closed:
@@ -45,7 +68,9 @@ class QueuedWatch:
         return self
 
     async def __anext__(self) -> Sequence[Event]:
-        while not self._batches:
+        while self._held or not self._batches:
+            if self._error is not None:
+                raise self._error
             if self._closed:
                 raise StopAsyncIteration
             self._waiter = asyncio.get_running_loop().create_future()
@@ -60,8 +85,9 @@ class Hub:
         self._by_folder: defaultdict[str, list[QueuedWatch]] = defaultdict(list)
         self._others: list[QueuedWatch] = []
 
-    def add(self, prefix: str) -> QueuedWatch:
-        watch = QueuedWatch(prefix, self._remove)
+    def add(self, prefix: str, after: int, *, held: bool = False) -> QueuedWatch:
+        """A watch of what comes after ``after``; a held one waits for ``release`` with its history."""
+        watch = QueuedWatch(prefix, after, held, self._remove)
         self._home(prefix).append(watch)
         return watch
 

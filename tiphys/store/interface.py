@@ -44,7 +44,7 @@ class Range(NamedTuple):
 
     items: Sequence[KeyValue]
     revision: int
-    count: int
+    count: int  # type: ignore[assignment]  # etcd's name for it, in the place of tuple.count
     more: bool
 
 

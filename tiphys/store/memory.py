@@ -139,6 +139,7 @@ class MemoryStore:
         created = current.create_revision if current else revision
         self._commit(Event(key, value, created, revision, False, current))
         self._layers[-1].set(key, KeyValue(key, value, created, revision))
+        self._expires.pop(key, None)
         if ttl_seconds is not None:
             self._remember_expiry(key, revision, self._clock.now().timestamp() + ttl_seconds)
         return revision
@@ -177,9 +178,8 @@ class MemoryStore:
     def watch(self, prefix: str, after: int) -> QueuedWatch:
         if after < self._compacted:
             raise Compacted(self._compacted)
-        watch = self._hub.add(prefix)
-        if past := list(self._since(after, prefix)):
-            watch.push(past)
+        watch = self._hub.add(prefix, after)
+        watch.release(list(self._since(after, prefix)))
         return watch
 
     async def compact(self, revision: int) -> None:
