@@ -108,6 +108,10 @@ class Resource:
     #: Group and plural of the resource under whose keys this one is stored, where they differ
     #: (``events`` of both groups share storage).
     storage: tuple[str, str] = ("", "")
+    #: Pure conversions to and from the class that is stored, where that is another row's
+    #: (events.k8s.io Events are stored as core Events, autoscaling/v1 autoscalers as v2).
+    to_storage: Callable[[Any], Any] | None = None
+    from_storage: Callable[[Any], Any] | None = None
     #: Seconds an object lives without being written, for Events.
     ttl_seconds: float | None = None
     #: Serves only create, keeps nothing: TokenReview, SubjectAccessReview, ...
@@ -116,6 +120,11 @@ class Resource:
     @property
     def singular(self) -> str:
         return self.kind.lower()
+
+    @property
+    def storage_resource(self) -> tuple[str, str]:
+        """Group and plural that keys are made of."""
+        return self.storage if self.storage[1] else (self.group, self.plural)
 
     @property
     def api_version(self) -> str:

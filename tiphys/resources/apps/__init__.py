@@ -1,0 +1,1 @@
+"""Resources of the apps/v1 group, one module each."""

@@ -1,0 +1,1 @@
+"""Resources of the batch/v1 group, one module each."""

@@ -1,0 +1,1 @@
+"""Resources of the policy/v1 group, one module each."""

@@ -1,0 +1,50 @@
+"""Strategies that most resources share: who may write what, and how generation counts.
+
+Resources with a status have two endpoints: the main one keeps the old status,
+``/status`` keeps the old spec. Generation grows by one with each change of the spec.
+"""
+
+from typing import Any, TypeVar
+
+from tiphys.api.scalars import Object
+from tiphys.resources.rules import Strategy
+
+T = TypeVar("T", bound=Object)
+
+
+class SpecStrategy(Strategy[T]):
+    """The main endpoint of a resource with spec and status."""
+
+    counts_generation = True
+
+    def prepare_for_create(self, obj: T) -> None:
+        any_obj: Any = obj
+        if hasattr(any_obj, "status"):
+            any_obj.status = type(any_obj.status)()
+        if self.counts_generation:
+            any_obj.metadata.generation = 1
+
+    def prepare_for_update(self, obj: T, old: T) -> None:
+        new: Any = obj
+        before: Any = old
+        if hasattr(before, "status"):
+            new.status = before.status
+        if self.counts_generation:
+            changed = self.spec_changed(obj, old)
+            new.metadata.generation = (before.metadata.generation or 0) + changed
+
+    def spec_changed(self, obj: T, old: T) -> bool:
+        new: Any = obj
+        before: Any = old
+        return bool(new.spec != before.spec)
+
+
+class StatusStrategy(Strategy[T]):
+    """The ``status`` endpoint: the spec stays as it is."""
+
+    def prepare_for_update(self, obj: T, old: T) -> None:
+        new: Any = obj
+        before: Any = old
+        if hasattr(before, "spec"):
+            new.spec = before.spec
+        new.metadata.generation = before.metadata.generation
