@@ -1,5 +1,6 @@
 """A keyed, indexed collection of objects: what an informer keeps. No I/O."""
 
+import builtins
 from collections.abc import Callable, Iterable, Iterator
 from typing import Generic, TypeVar
 
@@ -31,7 +32,7 @@ class Cache(Generic[V]):
     def get(self, key: str) -> V | None:
         return self._objects.get(key)
 
-    def list(self) -> "list[V]":
+    def list(self) -> builtins.list[V]:
         return [*self._objects.values()]
 
     def keys(self) -> Iterator[str]:
@@ -43,11 +44,11 @@ class Cache(Generic[V]):
     def __contains__(self, key: str) -> bool:
         return key in self._objects
 
-    def by_index(self, name: str, value: str) -> "list[V]":
+    def by_index(self, name: str, value: str) -> builtins.list[V]:
         """Objects with ``value`` in the index, oldest first; KeyError if there is no such index."""
         return [*self._indexes[name].get(value, {}).values()]
 
-    def index_keys(self, name: str, value: str) -> "list[str]":
+    def index_keys(self, name: str, value: str) -> builtins.list[str]:
         return [*self._indexes[name].get(value, {})]
 
     def put(self, key: str, obj: V) -> V | None:

@@ -79,15 +79,15 @@ class Client:
         found = self._typed.get(cls)
         if found is None:
             row = table.by_class(cls)  # type: ignore[arg-type]  # a Struct class, or LookupError
-            found = ResourceClient(
-                self, row.group, row.version, row.plural, row.namespaced, codec.decoder(cls).decode, cls
-            )
+            # Lenient: fields that a newer server knows and we do not are dropped.
+            decode: Callable[[bytes], U] = partial(codec.decode, cls)
+            found = ResourceClient(self, row.group, row.version, row.plural, row.namespaced, decode)
             self._typed[cls] = found
         return found
 
     def resource(self, group: str, version: str, plural: str, namespaced: bool) -> "ResourceClient[dict[str, Any]]":
         """Any resource, spoken in dicts."""
-        return ResourceClient(self, group, version, plural, namespaced, msgspec.json.decode)
+        return ResourceClient(self, group, version, plural, namespaced, codec.decode_builtins)
 
     async def request(
         self,
@@ -149,7 +149,6 @@ class ResourceClient(Generic[T]):
         plural: str,
         namespaced: bool,
         decode: Callable[[bytes], T],
-        cls: type[T] | None = None,
     ) -> None:
         self.client = client
         self.group = group
@@ -157,8 +156,6 @@ class ResourceClient(Generic[T]):
         self.plural = plural
         self.namespaced = namespaced
         self.decode = decode
-        #: The Struct of its objects; None where they are dicts.
-        self.cls = cls
         self._root = f"/apis/{group}/{version}" if group else f"/api/{version}"
 
     def path(self, namespace: str = "", name: str = "", subresource: str = "") -> str:

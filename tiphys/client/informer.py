@@ -13,6 +13,7 @@ it by returning None.
 """
 
 import asyncio
+import builtins
 import logging
 import random as random_module
 from collections.abc import AsyncIterator, Callable, Iterable
@@ -25,7 +26,7 @@ from tiphys.base.clock import Clock, RealClock
 from tiphys.client.cache import Cache
 from tiphys.client.client import Client, ResourceClient, status_error
 from tiphys.client.tasks import Tasks
-from tiphys.machinery import codec, errors, strict
+from tiphys.machinery import codec, errors
 
 logger = logging.getLogger(__name__)
 
@@ -118,16 +119,16 @@ class Informer(Generic[V]):
         """The object ``namespace/name`` (``name`` where there are no namespaces), or None."""
         return self._cache.get(key)
 
-    def list(self) -> "list[V]":
+    def list(self) -> builtins.list[V]:
         return self._cache.list()
 
-    def keys(self) -> "list[str]":
+    def keys(self) -> builtins.list[str]:
         return [*self._cache.keys()]
 
-    def by_index(self, name: str, value: str) -> "list[V]":
+    def by_index(self, name: str, value: str) -> builtins.list[V]:
         return self._cache.by_index(name, value)
 
-    def index_keys(self, name: str, value: str) -> "list[str]":
+    def index_keys(self, name: str, value: str) -> builtins.list[str]:
         return self._cache.index_keys(name, value)
 
     def __len__(self) -> int:
@@ -261,18 +262,7 @@ class Informer(Generic[V]):
         try:
             return self._decode(data)
         except (codec.DecodeError, msgspec.DecodeError) as error:
-            lenient = self._lenient(data)
-            if lenient is None:
-                logger.error("an object of %s is not understood: %s: %.200s", self.resource.plural, error, bytes(data))
-            return lenient
-
-    def _lenient(self, data: msgspec.Raw) -> Any:
-        """The object without the fields that a newer server has added."""
-        if self.resource.cls is None:
-            return None
-        try:
-            return codec.convert(self.resource.cls, strict.prune(self.resource.cls, msgspec.json.decode(data)))
-        except (codec.DecodeError, msgspec.DecodeError):
+            logger.error("an object of %s is not understood: %s: %.200s", self.resource.plural, error, bytes(data))
             return None
 
     def _delete(self, key: str, final: msgspec.Raw | None) -> None:

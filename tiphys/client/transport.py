@@ -42,8 +42,8 @@ class Stream:
 
 
 async def _nothing() -> AsyncIterator[bytes]:
-    for chunk in ():
-        yield chunk
+    return
+    yield b""
 
 
 class Transport(Protocol):
