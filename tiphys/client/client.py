@@ -12,6 +12,7 @@ reconcile will see what became of it.
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
