@@ -200,6 +200,17 @@ class Invalid(StatusError):
         super().__init__(message, details)
 
 
+class Rejected(StatusError):
+    """A patch that cannot be applied. Clients get a general sentence; ``why`` is for logs and tests."""
+
+    code = 422
+    reason = "Invalid"
+
+    def __init__(self, why: str) -> None:
+        super().__init__("the server rejected our request due to an error in our request", meta_v1.StatusDetails())
+        self.why = why
+
+
 class TooManyRequests(StatusError):
     code = 429
     reason = "TooManyRequests"

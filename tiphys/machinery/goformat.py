@@ -44,3 +44,29 @@ def bad_value(value: Any) -> str:
     if isinstance(value, int | float):
         return number(value)
     return json.dumps(value, separators=(",", ":"), default=str, ensure_ascii=False)
+
+
+def plain(value: Any) -> str:
+    """A value of builtins as ``%v`` prints it: ``map[a:1 b:[x y]]``."""
+    if value is None:
+        return "<nil>"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, dict):
+        return "map[" + " ".join(f"{key}:{plain(value[key])}" for key in sorted(value)) + "]"
+    if isinstance(value, list | tuple):
+        return "[" + " ".join(map(plain, value)) + "]"
+    return number(value) if isinstance(value, int | float) else str(value)
+
+
+def json_kind(value: Any) -> str:
+    """What JSON calls a value: ``object``, ``array``, ``string``, ``number``, ``bool``, ``null``."""
+    if isinstance(value, bool):
+        return "bool"
+    if value is None:
+        return "null"
+    if isinstance(value, dict):
+        return "object"
+    if isinstance(value, list | tuple):
+        return "array"
+    return "string" if isinstance(value, str) else "number"
