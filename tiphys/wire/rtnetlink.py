@@ -97,6 +97,12 @@ def add_veth(name: str, bridge: int, mtu: int, peer: str, peer_mac: bytes, names
     return RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, body
 
 
+def ask_for_kind(kind: str, name: str) -> Request:
+    """Fails always, with EINVAL if the kernel knows links of this kind: the master does not exist."""
+    body = _ifinfo() + text(IFLA_IFNAME, name) + nested(IFLA_LINKINFO, text(IFLA_INFO_KIND, kind))
+    return RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, body + u32(IFLA_MASTER, 0x7FFFFFFF)
+
+
 def set_port_hairpin(name: str) -> Request:
     """Let a bridge send a frame back out of the port it came from."""
     port = nested(
