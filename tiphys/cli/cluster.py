@@ -1,0 +1,126 @@
+"""A cluster on disk: where its files are, and what ``up`` chose when it made it.
+
+Every kernel object of a cluster (bridge, nftables table, cgroup) is named
+after ``ClusterConfig.id``, so that clusters live side by side and ``down --purge``
+finds what is its own.
+"""
+
+import hashlib
+import os
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from tiphys.cli.errors import UserError
+
+DEFAULT_NAME = "tiphys"
+STATE_ROOT = Path("/var/lib/tiphys")
+RUN_ROOT = Path("/run/tiphys")
+# The kernel's sockaddr_un holds 108 bytes, the longest name below run/ included.
+RUN_PATH_MAX = 80
+
+
+class ClusterConfig(msgspec.Struct, kw_only=True):
+    """What must stay the same when a cluster is brought back; ``cluster.json``."""
+
+    name: str
+    #: Short and unique on this machine; part of the names of kernel objects.
+    id: str
+    port: int
+    kubelet_port: int
+    pod_range: str
+    service_range: str
+    node_name: str
+    cluster_domain: str = "cluster.local"
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Paths of one cluster; see docs/design/overview.md, "A cluster on disk"."""
+
+    name: str
+    data: Path
+
+    @classmethod
+    def named(cls, name: str, data_dir: str | None) -> "Cluster":
+        data = Path(data_dir).absolute() if data_dir else STATE_ROOT / name
+        return cls(name, data)
+
+    @property
+    def id(self) -> str:
+        return hashlib.sha256(os.fsencode(self.data.resolve())).hexdigest()[:8]
+
+    @property
+    def config_file(self) -> Path:
+        return self.data / "cluster.json"
+
+    @property
+    def pki(self) -> Path:
+        return self.data / "pki"
+
+    @property
+    def logs(self) -> Path:
+        return self.data / "logs"
+
+    @property
+    def run(self) -> Path:
+        """Sockets and pid files; elsewhere if the data directory's path is too long for a socket's address."""
+        inside = self.data / "run"
+        return inside if len(os.fsencode(inside)) <= RUN_PATH_MAX else RUN_ROOT / self.id
+
+    @property
+    def supervisor_socket(self) -> Path:
+        return self.run / "supervisor.sock"
+
+    @property
+    def spawner_socket(self) -> Path:
+        return self.run / "spawner.sock"
+
+    @property
+    def runtime_socket(self) -> Path:
+        return self.run / "runtime.sock"
+
+    def pid_file(self, component: str) -> Path:
+        return self.run / f"{component}.pid"
+
+    def log_file(self, component: str) -> Path:
+        return self.logs / f"{component}.log"
+
+    @property
+    def exists(self) -> bool:
+        return self.config_file.exists()
+
+    def load(self) -> ClusterConfig:
+        try:
+            return msgspec.json.decode(self.config_file.read_bytes(), type=ClusterConfig)
+        except FileNotFoundError:
+            raise UserError(
+                f'there is no cluster "{self.name}" in {self.data}; "tiphys up --name {self.name}" makes one'
+            ) from None
+        except (msgspec.DecodeError, OSError) as error:
+            raise UserError(f"{self.config_file} cannot be read: {error}") from error
+
+    def save(self, config: ClusterConfig) -> None:
+        partial = self.config_file.with_suffix(".partial")
+        partial.write_bytes(msgspec.json.format(msgspec.json.encode(config), indent=2) + b"\n")
+        os.replace(partial, self.config_file)
+
+    def make_directories(self) -> None:
+        """All folders that components expect; secrets live below, so only the owner may enter."""
+        try:
+            for folder in (self.data, self.pki, self.run, self.logs):
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"{error.filename}: {error.strerror}; choose another place with --data-dir") from error
+
+
+def default_node_name() -> str:
+    """The host's name, lower-case, as kubelet does it."""
+    return socket.gethostname().lower()
+
+
+def all_clusters() -> list[Cluster]:
+    """Clusters in the default place, by name."""
+    return [Cluster(path.parent.name, path.parent) for path in sorted(STATE_ROOT.glob("*/cluster.json"))]
