@@ -115,6 +115,13 @@ class Informer(Generic[V]):
         """The newest version that is in the cache."""
         return self._resource_version
 
+    def has_seen(self, resource_version: str) -> bool:
+        """Whether the cache holds all changes up to ``resource_version``, which the server gave for this resource.
+
+        For whoever has just written and must not decide on what was before.
+        """
+        return int(self._resource_version or 0) >= int(resource_version or 0)
+
     def get(self, key: str) -> V | None:
         """The object ``namespace/name`` (``name`` where there are no namespaces), or None."""
         return self._cache.get(key)

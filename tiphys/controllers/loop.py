@@ -1,0 +1,64 @@
+"""All controllers of a cluster, in one process, on one set of informers."""
+
+import asyncio
+import random as random_module
+from contextlib import AsyncExitStack
+
+from tiphys.base.clock import Clock
+from tiphys.base.ids import Ids
+from tiphys.client import Client, Informers
+from tiphys.controllers.base import Context, Controller
+from tiphys.controllers.config import Config
+from tiphys.controllers.deployment.controller import DeploymentController
+from tiphys.controllers.replicaset.controller import ReplicaSetController
+
+#: One row per controller. See docs/design/controllers.md, "How to add a controller".
+CONTROLLERS: tuple[type[Controller], ...] = (
+    DeploymentController,
+    ReplicaSetController,
+)
+
+
+class Controllers:
+    """``async with`` returns once all caches have synced and workers run; leaving drains and stops them.
+
+    ``informers`` may be given, and is then run by whoever owns them, so that the
+    scheduler in the same process watches nothing twice.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        client: Client,
+        clock: Clock,
+        ids: Ids | None = None,
+        random: random_module.Random | None = None,
+        informers: Informers | None = None,
+    ) -> None:
+        random = random or random_module.Random()
+        self._owns_informers = informers is None
+        self.informers = informers or Informers(client, clock, random)
+        context = Context(config, client, self.informers, clock, ids or Ids(), random)
+        wanted = (cls for cls in CONTROLLERS if not config.only or cls.name in config.only)
+        self.controllers = {cls.name: cls(context) for cls in wanted}
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> "Controllers":
+        try:
+            if self._owns_informers:
+                await self._stack.enter_async_context(self.informers)
+            await self.informers.wait_synced()
+            for controller in self.controllers.values():
+                await self._stack.enter_async_context(controller)
+        except BaseException:
+            await self._stack.aclose()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
+
+    async def wait(self) -> None:
+        """Return only by raising, when a controller or an informer has failed."""
+        waits = [self.informers.wait(), *(controller.wait() for controller in self.controllers.values())]
+        await asyncio.gather(*waits)

@@ -1,0 +1,297 @@
+"""Wires the ReplicaSet controller: events to keys, decisions to calls."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+
+import msgspec
+
+from tiphys.api import apps_v1, core_v1
+from tiphys.client import Done, Expectations, RequeueAfter, Result
+from tiphys.controllers import ownership
+from tiphys.controllers import pods as podfacts
+from tiphys.controllers.base import Context, Controller
+from tiphys.controllers.replicaset import desired as desired_module
+from tiphys.controllers.replicaset.desired import Create, Delete, desired, new_pod
+from tiphys.controllers.replicaset.status import seconds_until_available, status
+from tiphys.machinery import codec, errors, meta, selectors
+
+#: Creations begin with one and double as long as all succeed, up to this many at a time: what
+#: cannot succeed (a quota, a webhook) is not asked for a thousand times.
+LARGEST_BATCH = 500
+
+
+class ReplicaSetController(Controller):
+    name = "replicaset"
+    component = "replicaset-controller"
+    concurrency = 5
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self.sets = self.informers.of(apps_v1.ReplicaSet)
+        self.pods = self.informers.of(core_v1.Pod)
+        self.expectations = Expectations(context.clock)
+        self._set_client = self.client.of(apps_v1.ReplicaSet)
+        self._pod_client = self.client.of(core_v1.Pod)
+        self.sets.add_index("controller", ownership.index_by_controller)
+        self.sets.add_index("namespace", lambda rs: (rs.metadata.namespace,))
+        self.pods.add_index("controller", ownership.index_by_controller)
+        self.sets.add_handler(self._set_added, self._set_updated, self._set_deleted)
+        self.pods.add_handler(self._pod_added, self._pod_updated, self._pod_deleted)
+
+    # Events
+
+    def _set_added(self, rs: apps_v1.ReplicaSet) -> None:
+        self.enqueue(rs)
+
+    def _set_updated(self, old: apps_v1.ReplicaSet, new: apps_v1.ReplicaSet) -> None:
+        if old.metadata.uid != new.metadata.uid:
+            self._set_deleted(old)
+        self.enqueue(new)
+
+    def _set_deleted(self, rs: apps_v1.ReplicaSet) -> None:
+        self.expectations.forget(meta.key_of(rs))
+        self.enqueue(rs)
+
+    def _pod_added(self, pod: core_v1.Pod) -> None:
+        if pod.metadata.deletionTimestamp is not None:
+            self._pod_deleted(pod)
+            return
+        rs = self._set_of(pod)
+        if rs is not None:
+            self.expectations.creation_seen(meta.key_of(rs))
+            self._enqueue_set(rs)
+        elif meta.controller_of(pod) is None:
+            self._enqueue_matching(pod)
+
+    def _pod_updated(self, old: core_v1.Pod, new: core_v1.Pod) -> None:
+        if old.metadata.uid != new.metadata.uid:
+            # Removed and made anew while nobody watched.
+            self._pod_deleted(old)
+            self._pod_added(new)
+            return
+        moved = (
+            old.metadata.labels != new.metadata.labels or old.metadata.ownerReferences != new.metadata.ownerReferences
+        )
+        if new.metadata.deletionTimestamp is not None and old.metadata.deletionTimestamp is None:
+            self._pod_deleted(new)
+            if moved:
+                self._pod_left(old)
+            return
+        if not moved and _facts(old) == _facts(new):
+            return
+        if moved:
+            self._pod_left(old)
+        rs = self._set_of(new)
+        if rs is not None:
+            self._enqueue_set(rs)
+        elif moved and meta.controller_of(new) is None:
+            self._enqueue_matching(new)
+
+    def _pod_deleted(self, pod: core_v1.Pod) -> None:
+        rs = self._set_of(pod)
+        if rs is not None:
+            self.expectations.deletion_seen(meta.key_of(rs), pod.metadata.uid)
+            self._enqueue_set(rs)
+
+    def _pod_left(self, old: core_v1.Pod) -> None:
+        rs = self._set_of(old)
+        if rs is not None:
+            self._enqueue_set(rs)
+
+    def _set_of(self, pod: core_v1.Pod) -> apps_v1.ReplicaSet | None:
+        """The ReplicaSet that controls ``pod``, in the very incarnation that it names."""
+        for owner in pod.metadata.ownerReferences:
+            if owner.controller:
+                if owner.kind != "ReplicaSet":
+                    return None
+                rs = self.sets.get(f"{pod.metadata.namespace}/{owner.name}")
+                return rs if rs is not None and rs.metadata.uid == owner.uid else None
+        return None
+
+    def _enqueue_set(self, rs: apps_v1.ReplicaSet) -> None:
+        self.enqueue_batched(meta.key_of(rs), max(rs.spec.replicas or 0, rs.status.replicas))
+
+    def _enqueue_matching(self, pod: core_v1.Pod) -> None:
+        """An orphan has come: whoever selects it will adopt it."""
+        if not pod.metadata.labels:
+            return
+        for rs in self.sets.by_index("namespace", pod.metadata.namespace):
+            if selectors.from_label_selector(rs.spec.selector).matches(pod.metadata.labels):
+                self._enqueue_set(rs)
+
+    # Reconciling
+
+    async def reconcile(self, key: str) -> Result:
+        rs = self.sets.get(key)
+        if rs is None:
+            self.expectations.forget(key)
+            return Done()
+        may_act = self.expectations.satisfied(key)
+        owned = await ownership.claim(
+            rs,
+            selectors.from_label_selector(rs.spec.selector),
+            self.pods.by_index("controller", rs.metadata.uid),
+            self.pods.by_index("controller", f"orphans/{rs.metadata.namespace}"),
+            self._pod_client,
+            lambda: self._still_there(rs),
+        )
+        problem: _Failed | None = None
+        if may_act and rs.metadata.deletionTimestamp is None:
+            problem = await self._manage(key, rs, owned)
+        failure = (problem.reason, str(problem.error)) if problem is not None else None
+        now = self.clock.now()
+        # While creations are on their way, the last failure is still the newest there is to say.
+        await self._write_status(rs, status(rs, owned, failure if may_act else _previous_failure(rs), now))
+        if problem is not None:
+            raise problem.error
+        wait = seconds_until_available(rs, owned, now)
+        return RequeueAfter(wait) if wait is not None else Done()
+
+    async def _manage(self, key: str, rs: apps_v1.ReplicaSet, owned: Sequence[core_v1.Pod]) -> "_Failed | None":
+        active = [pod for pod in owned if podfacts.is_active(pod)]
+        # Ranking by node is only needed to shrink.
+        surplus = len(active) > desired_module.replicas_of(rs)
+        colocated = desired_module.colocation(self._related(rs)) if surplus else {}
+        action = desired(rs, active, colocated, self.clock.now())
+        if isinstance(action, Create):
+            return await self._create(key, rs, action.count)
+        if isinstance(action, Delete):
+            return await self._delete(key, rs, action.pods)
+        return None
+
+    def _related(self, rs: apps_v1.ReplicaSet) -> list[core_v1.Pod]:
+        """Pods of ``rs`` and of its siblings under the same owner."""
+        owner = meta.controller_of(rs)
+        siblings = self.sets.by_index("controller", owner.uid) if owner is not None else [rs]
+        return [pod for sibling in siblings for pod in self.pods.by_index("controller", sibling.metadata.uid)]
+
+    async def _create(self, key: str, rs: apps_v1.ReplicaSet, count: int) -> "_Failed | None":
+        self.expectations.expect(key, creations=count)
+        path = self._pod_client.path(rs.metadata.namespace)
+        # One body for all: the server makes the names.
+        body = codec.encode(new_pod(rs))
+
+        async def create_one() -> None:
+            try:
+                answer = await self.client.request("POST", path, body=body)
+            except (errors.StatusError, ConnectionError):
+                self.expectations.creation_seen(key)
+                raise
+            name = _created.decode(answer).metadata.name
+            self.recorder.event(rs, "Normal", "SuccessfulCreate", f"Created pod: {name}")
+
+        started, error = await slow_start(count, create_one)
+        # What was not begun will not be seen.
+        self.expectations.creation_seen(key, count - started)
+        if error is None or _namespace_terminating(error):
+            return None
+        self.recorder.event(rs, "Warning", "FailedCreate", f"Error creating: {error}")
+        return _Failed("FailedCreate", error)
+
+    async def _delete(self, key: str, rs: apps_v1.ReplicaSet, pods: Sequence[core_v1.Pod]) -> "_Failed | None":
+        self.expectations.expect(key, deletions=(pod.metadata.uid for pod in pods))
+
+        async def delete_one(pod: core_v1.Pod) -> None:
+            try:
+                await self._pod_client.delete(pod.metadata.name, pod.metadata.namespace, uid=pod.metadata.uid)
+            except (errors.NotFound, errors.Conflict):
+                # Gone already, or another of that name is there.
+                self.expectations.deletion_seen(key, pod.metadata.uid)
+                return
+            except (errors.StatusError, ConnectionError) as error:
+                self.expectations.deletion_seen(key, pod.metadata.uid)
+                self.recorder.event(rs, "Warning", "FailedDelete", f"Error deleting: {error}")
+                raise
+            self.recorder.event(rs, "Normal", "SuccessfulDelete", f"Deleted pod: {pod.metadata.name}")
+
+        results = await asyncio.gather(*map(delete_one, pods), return_exceptions=True)
+        error = _first_error(results)
+        return _Failed("FailedDelete", error) if error is not None else None
+
+    async def _still_there(self, rs: apps_v1.ReplicaSet) -> bool:
+        try:
+            fresh = await self._set_client.get(rs.metadata.name, rs.metadata.namespace)
+        except errors.NotFound:
+            return False
+        return fresh.metadata.uid == rs.metadata.uid and fresh.metadata.deletionTimestamp is None
+
+    async def _write_status(self, rs: apps_v1.ReplicaSet, new: apps_v1.ReplicaSetStatus) -> None:
+        if new == rs.status:
+            return
+        try:
+            await self._set_client.update_status(msgspec.structs.replace(rs, status=new))
+        except errors.Conflict:
+            # The scaler writes the same object: say it once more on top of that, or wait for its event.
+            fresh = await self._set_client.get(rs.metadata.name, rs.metadata.namespace)
+            if fresh.metadata.uid == rs.metadata.uid:
+                await self._set_client.update_status(msgspec.structs.replace(fresh, status=new))
+        except errors.NotFound:
+            # Deleted meanwhile; its event is on the way.
+            return
+
+
+async def slow_start(count: int, call: Callable[[], Awaitable[None]]) -> tuple[int, Exception | None]:
+    """Call ``count`` times, in batches of 1, 2, 4, … at once; returns how many were begun, and the first error.
+
+    The batch in which something fails is the last.
+    """
+    started, batch = 0, 1
+    while started < count:
+        size = min(batch, count - started)
+        started += size
+        error = _first_error(await asyncio.gather(*(call() for _ in range(size)), return_exceptions=True))
+        if error is not None:
+            return started, error
+        batch = min(batch * 2, LARGEST_BATCH)
+    return started, None
+
+
+class _CreatedMeta(msgspec.Struct):
+    name: str = ""
+
+
+class _Created(msgspec.Struct):
+    metadata: _CreatedMeta = msgspec.field(default_factory=_CreatedMeta)
+
+
+_created = msgspec.json.Decoder(_Created)
+
+
+class _Failed(msgspec.Struct):
+    """Why the Pods are not as asked for; ``reason`` as the status condition names it."""
+
+    reason: str
+    error: Exception
+
+
+def _facts(pod: core_v1.Pod) -> tuple[object, ...]:
+    """What of a Pod shows in its ReplicaSet's status."""
+    ready = podfacts.find_condition(pod, "Ready")
+    return (
+        pod.status.phase,
+        pod.metadata.deletionTimestamp is None,
+        ready and (ready.status, ready.lastTransitionTime),
+    )
+
+
+def _previous_failure(rs: apps_v1.ReplicaSet) -> tuple[str, str] | None:
+    for condition in rs.status.conditions or ():
+        if condition.type == "ReplicaFailure" and condition.status == "True":
+            return condition.reason or "", condition.message or ""
+    return None
+
+
+def _namespace_terminating(error: Exception) -> bool:
+    """Nothing can be created in a namespace that goes away, nor does it matter."""
+    if not isinstance(error, errors.StatusError) or error.details is None:
+        return False
+    return any(cause.reason == "NamespaceTerminating" for cause in error.details.causes or ())
+
+
+def _first_error(results: Sequence[object]) -> Exception | None:
+    for result in results:
+        if isinstance(result, Exception):
+            if not isinstance(result, errors.StatusError | ConnectionError):
+                raise result
+            return result
+    return None
