@@ -131,14 +131,14 @@ def protocol(register: int = REG) -> bytes:
 def set_mark(bits: int) -> Rule:
     """Set the given bits of the packet's mark and leave the others."""
     load = meta(NFT_META_MARK)
-    mix = bitwise(4, struct.pack("=I", ~bits & 0xFFFFFFFF), struct.pack("=I", bits))
+    mix = bitwise(4, mask_of(~bits), mask_of(bits))
     store = _expression("meta", _be32(2, NFT_META_MARK), _be32(3, REG))
     return load, mix, store
 
 
 def clear_mark(bits: int) -> Rule:
     load = meta(NFT_META_MARK)
-    mix = bitwise(4, struct.pack("=I", ~bits & 0xFFFFFFFF), bytes(4))
+    mix = bitwise(4, mask_of(~bits), bytes(4))
     store = _expression("meta", _be32(2, NFT_META_MARK), _be32(3, REG))
     return load, mix, store
 
@@ -147,6 +147,11 @@ def clear_mark(bits: int) -> Rule:
 def connection(key: int, register: int = REG) -> bytes:
     """Load a fact of connection tracking."""
     return _expression("ct", _be32(1, register), _be32(2, key))
+
+
+def mask_of(bits: int) -> bytes:
+    """A number as the kernel keeps marks and states in registers: in the machine's byte order."""
+    return struct.pack("=I", bits & 0xFFFFFFFF)
 
 
 def bitwise(length: int, mask: bytes, xor: bytes, register: int = REG) -> bytes:
@@ -399,17 +404,18 @@ class Batch:
     def delete_set(self, name: str) -> None:
         self._add(NFT_MSG_DELSET, 0, text(1, self._table), text(2, name))
 
-    def add_anonymous_map(
-        self, key: tuple[int, int], data: Sequence[tuple[int, int]], values: Sequence[bytes]
-    ) -> tuple[str, int]:
-        """A map from 0, 1, 2, … (machine byte order) to the values; name and id are for ``lookup`` in the next rule."""
-        spec = SetSpec("__map%d", (key,), tuple(data), flags=NFT_SET_ANONYMOUS | NFT_SET_CONSTANT, size=len(values))
+    def add_anonymous_map(self, data: Sequence[tuple[int, int]], values: Sequence[bytes | Verdict]) -> tuple[str, int]:
+        """A map from 0, 1, 2, … to the values, verdicts if ``data`` is empty.
+
+        Returns name and id for ``lookup`` in the next rule, with which the map goes away.
+        """
+        flags = NFT_SET_ANONYMOUS | NFT_SET_CONSTANT
+        spec = SetSpec("__map%d", (INDEX,), tuple(data), verdicts=not data, flags=flags, size=len(values))
         set_id = self._next_set_id()
         self._new_set(spec, set_id)
-        self._elements(
-            NFT_MSG_NEWSETELEM, NLM_F_CREATE, spec.name,
-            ((struct.pack("=I", number), value) for number, value in enumerate(values)), set_id,
-        )  # fmt: skip
+        # numgen counts in the machine's byte order.
+        numbered = ((mask_of(number), value) for number, value in enumerate(values))
+        self._elements(NFT_MSG_NEWSETELEM, NLM_F_CREATE, spec.name, numbered, set_id)
         return spec.name, set_id
 
     def add_elements(self, set_name: str, elements: Iterable[tuple[bytes, bytes | Verdict | None]]) -> None:
