@@ -4,12 +4,13 @@ Everything generic in the API server, the client and the command line reads the
 row; nothing else in tiphys knows a kind by name in order to serve it.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
 from tiphys.api.scalars import Object
+from tiphys.machinery import names
 from tiphys.machinery.fields import FieldError
 
 T = TypeVar("T", bound=Object)
@@ -114,6 +115,8 @@ class Resource:
     from_storage: Callable[[Any], Any] | None = None
     #: Seconds an object lives without being written, for Events.
     ttl_seconds: float | None = None
+    #: What is wrong with a name, in Kubernetes' words.
+    name_problems: Callable[[str], Sequence[str]] = names.dns1123_subdomain
     #: Serves only create, keeps nothing: TokenReview, SubjectAccessReview, ...
     virtual: bool = False
 

@@ -1,8 +1,8 @@
 """The row of Pod."""
 
 from tiphys.api import core_v1
-from tiphys.resources import columns, subresources
-from tiphys.resources.core.pod import strategy
+from tiphys.resources import subresources
+from tiphys.resources.core.pod import columns, strategy
 from tiphys.resources.rules import Resource, Subresource
 
 STREAM = ("create", "get")
@@ -28,7 +28,7 @@ ROW = Resource(
         Subresource("resize", subresources.READ_WRITE, strategy=strategy.ResizeStrategy()),
         subresources.status(strategy.PodStatusStrategy()),
     ),
-    columns=columns.DEFAULT_COLUMNS,
+    columns=columns.COLUMNS,
     fields={
         "spec.nodeName": lambda pod: pod.spec.nodeName or "",
         "spec.restartPolicy": lambda pod: pod.spec.restartPolicy or "",
