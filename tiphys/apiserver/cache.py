@@ -1,0 +1,214 @@
+"""Everything that is stored, in memory: what reads, lists and watches are served from.
+
+One store watch feeds all resources. ``revision`` is the newest revision that
+has been seen here, of whatever resource; a reader who must see the latest
+(or his own) write waits for it. Entries are shared and never change.
+"""
+
+import asyncio
+import logging
+from bisect import bisect_left, insort
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Final, NamedTuple
+
+from tiphys.apiserver.entries import Entry, head_of, tail_of
+from tiphys.resources.rules import Resource
+from tiphys.store.interface import Event, KeyValue, Store
+
+log = logging.getLogger(__name__)
+
+ROOT: Final = "/registry/"
+#: Behind every key that begins with the same prefix.
+BEYOND: Final = "\U0010ffff"
+# Older changes are read from the store, which keeps minutes of them.
+HISTORY_CHANGES_MAX: Final = 1024
+
+
+class Change(NamedTuple):
+    """One change of one object. ``new`` is None for a deletion, ``old`` for a creation.
+
+    ``frames`` keeps the watch frames made of it, one per view, form and type.
+    """
+
+    revision: int
+    new: Entry | None
+    old: Entry | None
+    frames: dict[Any, bytes]
+
+
+Listener = Callable[[Sequence[Change]], None]
+
+
+def prefix_of(row: Resource) -> str:
+    """What the keys of a resource begin with."""
+    group, plural = row.storage_resource
+    return f"{ROOT}{plural}.{group}/" if group else f"{ROOT}{plural}/"
+
+
+class ResourceCache:
+    """The entries of one storage prefix, in the order of their keys."""
+
+    def __init__(self, row: Resource) -> None:
+        self.row = row
+        self.prefix = prefix_of(row)
+        self.head = head_of(row)
+        self._cut = len(self.head) + len(b'"metadata":{')
+        self.entries: dict[str, Entry] = {}
+        self.keys: list[str] = []
+        self.history: deque[Change] = deque(maxlen=HISTORY_CHANGES_MAX)
+        #: Changes above this revision are all in ``history``.
+        self.history_after = 0
+        #: Revision of the newest change of this resource.
+        self.changed = 0
+        self.listeners: list[Listener] = []
+
+    def entry_of(self, item: KeyValue) -> Entry:
+        """An entry for what the store gave, now or in the past."""
+        return Entry(
+            self.row, self.head, item.key, item.mod_revision, tail_of(item.value, self._cut, item.mod_revision)
+        )
+
+    def key(self, namespace: str, name: str) -> str:
+        return f"{self.prefix}{namespace}/{name}" if self.row.namespaced else self.prefix + name
+
+    def span(self, namespace: str = "") -> str:
+        """The prefix of all keys, or of one namespace's."""
+        return f"{self.prefix}{namespace}/" if namespace else self.prefix
+
+    def find(self, namespace: str, name: str) -> Entry | None:
+        return self.entries.get(self.key(namespace, name))
+
+    def within(self, prefix: str, start: str = "") -> list[Entry]:
+        """Entries whose keys begin with ``prefix``, from the key ``start`` on."""
+        keys = self.keys
+        low = bisect_left(keys, max(prefix, start))
+        high = len(keys) if prefix == self.prefix else bisect_left(keys, prefix + BEYOND)
+        entries = self.entries
+        return [entries[key] for key in keys[low:high]]
+
+    def fill(self, items: Sequence[KeyValue], revision: int) -> None:
+        """Begin with what the store holds at ``revision``."""
+        for item in items:
+            self.entries[item.key] = self.entry_of(item)
+            self.changed = max(self.changed, item.mod_revision)
+        self.keys = sorted(self.entries)
+        self.history_after = revision
+
+    def change_of(self, event: Event, old: Entry | None) -> Change:
+        """The change that an event stands for; a deleted object carries the revision of its deletion."""
+        if event.deleted:
+            return Change(event.mod_revision, None, old.at(event.mod_revision) if old else None, {})
+        tail = tail_of(event.value, self._cut, event.mod_revision)
+        return Change(event.mod_revision, Entry(self.row, self.head, event.key, event.mod_revision, tail), old, {})
+
+    def past_change(self, event: Event) -> Change:
+        """A change out of the store's history."""
+        old = self.entry_of(event.previous) if event.previous else None
+        return self.change_of(event, old)
+
+    def apply(self, event: Event) -> Change:
+        """Take over one committed change."""
+        key = event.key
+        old = self.entries.get(key)
+        change = self.change_of(event, old)
+        if change.new is not None:
+            if old is None:
+                self._insert(key)
+            self.entries[key] = change.new
+        elif old is not None:
+            del self.entries[key]
+            del self.keys[bisect_left(self.keys, key)]
+        self.changed = event.mod_revision
+        if len(self.history) == HISTORY_CHANGES_MAX:
+            self.history_after = self.history[0].revision
+        self.history.append(change)
+        return change
+
+    def _insert(self, key: str) -> None:
+        if not self.keys or key > self.keys[-1]:
+            self.keys.append(key)
+        else:
+            insort(self.keys, key)
+
+    def since(self, revision: int) -> Iterator[Change]:
+        """Kept changes above ``revision``, oldest first; the caller has compared with ``history_after``."""
+        if revision < self.changed:
+            yield from (change for change in self.history if change.revision > revision)
+
+
+class Cache:
+    """All resources. ``start`` fills it; ``wait`` returns once a revision has been seen."""
+
+    def __init__(self, store: Store, rows: Sequence[Resource]) -> None:
+        self._store = store
+        self._by_prefix: dict[str, ResourceCache] = {}
+        for row in rows:
+            if row.to_storage is None and not row.virtual:
+                self._by_prefix.setdefault(prefix_of(row), ResourceCache(row))
+        self.revision = 0
+        self._waiters: deque[tuple[int, asyncio.Future[None]]] = deque()
+        self._watch: Any = None
+
+    def of(self, row: Resource) -> ResourceCache:
+        """The cache of the resource that ``row`` is stored as."""
+        return self._by_prefix[prefix_of(row)]
+
+    async def start(self) -> None:
+        """Read everything and begin to follow; ``run`` must be running afterwards."""
+        found = await self._store.range(ROOT)
+        groups: defaultdict[str, list[KeyValue]] = defaultdict(list)
+        for item in found.items:
+            groups[item.key[: item.key.index("/", len(ROOT)) + 1]].append(item)
+        for prefix, cache in self._by_prefix.items():
+            cache.fill(groups.get(prefix, ()), found.revision)
+        self.revision = found.revision
+        self._watch = self._store.watch(ROOT, found.revision)
+
+    async def run(self) -> None:
+        """Follow the store until it closes."""
+        async for batch in self._watch:
+            self._take(batch)
+
+    def stop(self) -> None:
+        if self._watch is not None:
+            self._watch.close()
+        for _, waiter in self._waiters:
+            waiter.cancel()
+
+    def _take(self, batch: Sequence[Event]) -> None:
+        changed: defaultdict[ResourceCache, list[Change]] = defaultdict(list)
+        by_prefix = self._by_prefix
+        for event in batch:
+            key = event.key
+            cache = by_prefix.get(key[: key.index("/", len(ROOT)) + 1])
+            if cache is not None:
+                changed[cache].append(cache.apply(event))
+        self.revision = batch[-1].mod_revision
+        for cache, changes in changed.items():
+            for listener in cache.listeners:
+                listener(changes)
+        self._wake()
+
+    def _wake(self) -> None:
+        waiters = self._waiters
+        still: deque[tuple[int, asyncio.Future[None]]] = deque()
+        for revision, waiter in waiters:
+            if revision > self.revision:
+                still.append((revision, waiter))
+            elif not waiter.done():
+                waiter.set_result(None)
+        self._waiters = still
+
+    async def wait(self, revision: int) -> None:
+        """Return once everything up to ``revision`` is here."""
+        while self.revision < revision:
+            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiters.append((revision, waiter))
+            await waiter
+
+    async def catch_up(self) -> None:
+        """Return once everything that was committed before this call is here."""
+        revision = self._store.revision
+        if self.revision < revision:
+            await self.wait(revision)

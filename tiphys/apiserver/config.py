@@ -1,0 +1,32 @@
+"""What an API server is told when it is made. Defaults serve tests; ``tiphys up`` fills in the rest."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class ApiServerConfig:
+    """Addresses, certificates (paths of PEM files) and bounds."""
+
+    host: str = "127.0.0.1"
+    #: 0 lets the kernel choose; ``ApiServer.port`` then says which.
+    port: int = 6443
+    certificate: str = ""
+    private_key: str = ""
+    #: The CA that client certificates must come from; empty: none are asked for.
+    client_ca: str = ""
+    #: Services' cluster IPs; a comma separates two families.
+    service_cidr: str = "10.96.0.0/16"
+    #: First and last node port.
+    node_ports: tuple[int, int] = (30000, 32767)
+    cluster_domain: str = "cluster.local"
+    request_timeout_seconds: float = 60.0
+    #: Non-watch requests served at the same time; beyond it the answer is 429.
+    requests_in_flight_max: int = 600
+    body_bytes_max: int = 3 * 1024 * 1024
+    #: A watcher that has more than this queued and not taken is cut off.
+    watch_buffer_bytes_max: int = 32 * 1024 * 1024
+    #: Watches without ``timeoutSeconds`` end after a random time between this and its double.
+    watch_timeout_seconds_min: float = 1800.0
+    bookmark_period_seconds: float = 60.0
+    #: Seconds of history that paged lists and resumed watches can rely on.
+    history_seconds: float = 300.0

@@ -1,0 +1,256 @@
+"""The chain: every request travels it from top to bottom, whatever carried it here.
+
+request info → authentication → authorization → the route's handler → encoding.
+A refusal anywhere is an ``errors.StatusError`` and becomes its Status; anything
+else that is raised becomes 500 with an id that the log holds too.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Final
+
+from tiphys.apiserver import negotiation
+from tiphys.apiserver.registry import creating, deleting, reading, updating, watching
+from tiphys.apiserver.registry.endpoint import JSON_HEADERS, Call, Endpoint, Services
+from tiphys.apiserver.requestinfo import attributes_of
+from tiphys.apiserver.seams import ANONYMOUS, Attributes, Context, Objects, RawRoute, ResourceRoute, Seams
+from tiphys.machinery import codec, errors, fields
+from tiphys.machinery.goformat import quote
+from tiphys.resources.rules import Resource, Subresource
+from tiphys.store.interface import StoreError
+from tiphys.wire.exchange import Request, Response
+
+log = logging.getLogger(__name__)
+
+Verb = Callable[[Call], Awaitable[Response]]
+
+VERBS: Final[Mapping[str, Verb]] = {
+    "get": reading.get,
+    "list": reading.list_,
+    "watch": watching.watch,
+    "create": creating.create,
+    "update": updating.update,
+    "patch": updating.patch,
+    "delete": deleting.delete,
+    "deletecollection": deleting.delete_collection,
+}
+TEXT_HEADERS: Final = {"Content-Type": "text/plain; charset=utf-8", "X-Content-Type-Options": "nosniff"}
+LONG_RUNNING_SUBRESOURCES: Final = frozenset({"attach", "exec", "log", "portforward", "proxy"})
+
+
+class Routes:
+    """Which handler serves a request."""
+
+    def __init__(
+        self,
+        endpoints: Sequence[Endpoint],
+        subresources: Mapping[tuple[str, str, str, str], Verb],
+        routes: Sequence[RawRoute],
+        resource_routes: Sequence[ResourceRoute],
+    ) -> None:
+        self.endpoints = {(e.row.group, e.row.version, e.row.plural): e for e in endpoints}
+        self.subresources = subresources
+        self._resource_routes = {(r.group, r.version, r.plural, r.subresource): r for r in resource_routes}
+        self._exact = {route.path: route for route in routes if not route.path.endswith("*")}
+        prefixes = [route for route in routes if route.path.endswith("*")]
+        self._prefixes = sorted(prefixes, key=lambda route: -len(route.path))
+
+    def raw(self, path: str) -> RawRoute | None:
+        """The route of a path that names no resource."""
+        found = self._exact.get(path) or self._exact.get(path.rstrip("/"))
+        return found or next((route for route in self._prefixes if path.startswith(route.path[:-1])), None)
+
+    def resource(self, attributes: Attributes) -> ResourceRoute | None:
+        """The route of a resource that is not the registry's."""
+        key = (attributes.group, attributes.version, attributes.resource, attributes.subresource)
+        return self._resource_routes.get(key)
+
+
+class Handler:
+    """See the module. ``handle`` never raises but for cancellation."""
+
+    def __init__(self, seams: Seams, routes: Routes, services: Services, objects: Objects) -> None:
+        self._seams = seams
+        self._routes = routes
+        self._services = services
+        self._objects = objects
+        self._in_flight = 0
+
+    async def handle(self, request: Request) -> Response:
+        """The answer to ``request``."""
+        attributes = attributes_of(request)
+        try:
+            if _is_long_running(attributes):
+                response = await self._served(request, attributes)
+            else:
+                response = await self._bounded(request, attributes)
+        except errors.StatusError as problem:
+            response = self._refusal(problem)
+        except StoreError as problem:
+            log.warning("store failed", extra={"path": request.path}, exc_info=problem)
+            response = self._refusal(errors.InternalError(f"storage: {type(problem).__name__}: {problem}"))
+        except Exception as problem:
+            response = self._refusal(self._unexpected(request, problem))
+        return await self._finished(request, attributes, response)
+
+    async def _bounded(self, request: Request, attributes: Attributes) -> Response:
+        """Serve within the bounds on time and on requests at once."""
+        config = self._services.config
+        if self._in_flight >= config.requests_in_flight_max:
+            raise errors.TooManyRequests
+        self._in_flight += 1
+        try:
+            async with asyncio.timeout(config.request_timeout_seconds):
+                return await self._served(request, attributes)
+        except TimeoutError as problem:
+            raise errors.Timeout("request did not complete within the allotted timeout") from problem
+        finally:
+            self._in_flight -= 1
+
+    async def _served(self, request: Request, attributes: Attributes) -> Response:
+        if len(request.body) > self._services.config.body_bytes_max:
+            raise errors.RequestEntityTooLarge(f"limit is {self._services.config.body_bytes_max}")
+        user = request.user or await self._seams.authenticator.authenticate(request) or ANONYMOUS
+        attributes.user = user
+        route = None if attributes.is_resource_request else self._routes.raw(request.path)
+        if route is None or not route.public:
+            await self._authorize(attributes)
+        if not attributes.is_resource_request:
+            return await self._raw(request, attributes, route)
+        return await self._resource(request, attributes)
+
+    async def _authorize(self, attributes: Attributes) -> None:
+        decision = await self._seams.authorizer.authorize(attributes.user, attributes)
+        if not decision.allowed:
+            raise _forbidden(attributes, decision.reason)
+
+    async def _raw(self, request: Request, attributes: Attributes, route: RawRoute | None) -> Response:
+        if route is None:
+            return Response(404, TEXT_HEADERS, b"404 page not found\n")
+        if request.method not in route.methods:
+            raise errors.MethodNotAllowed(request.path, request.method.lower())
+        return await route.handler(self._context(request, attributes))
+
+    def _context(self, request: Request, attributes: Attributes) -> Context:
+        services = self._services
+        return Context(request, attributes, self._objects, services.admission, services.clock, services.ids)
+
+    async def _resource(self, request: Request, attributes: Attributes) -> Response:
+        endpoint = self._routes.endpoints.get((attributes.group, attributes.version, attributes.resource))
+        special = self._routes.resource(attributes)
+        if special is not None:
+            return await self._special(request, attributes, endpoint, special)
+        if endpoint is None:
+            return Response(404, TEXT_HEADERS, b"404 page not found\n")
+        row = endpoint.row
+        attributes.kind = row.kind
+        if attributes.dry_run:
+            _check_dry_run(request)
+        call = Call(request, attributes, endpoint, negotiation.form_of(request))
+        if not attributes.subresource:
+            if attributes.verb not in row.verbs or (request.method == "POST" and attributes.name):
+                raise errors.MethodNotAllowed(row.plural, attributes.verb or request.method.lower(), row.group)
+            return await VERBS[attributes.verb](call)
+        return await self._subresource(call)
+
+    async def _special(
+        self, request: Request, attributes: Attributes, endpoint: Endpoint | None, route: ResourceRoute
+    ) -> Response:
+        if request.method not in route.methods:
+            raise errors.MethodNotAllowed(attributes.resource, attributes.verb, attributes.group)
+        if endpoint is not None:
+            sub = _find_subresource(endpoint.row, attributes.subresource)
+            attributes.kind = (sub and sub.kind) or endpoint.row.kind
+        attributes.operation = "CREATE" if attributes.verb == "create" else "CONNECT"
+        return await route.handler(self._context(request, attributes))
+
+    async def _subresource(self, call: Call) -> Response:
+        attributes = call.attributes
+        row = call.endpoint.row
+        found = _find_subresource(row, attributes.subresource)
+        if found is None:
+            return Response(404, TEXT_HEADERS, b"404 page not found\n")
+        if attributes.verb not in found.verbs:
+            raise errors.MethodNotAllowed(f"{row.plural}/{found.name}", attributes.verb, row.group)
+        attributes.kind = found.kind or row.kind
+        key = (row.group, row.plural, found.name, attributes.verb)
+        serve = self._routes.subresources.get(key) or self._routes.subresources.get(("", "", *key[2:]))
+        if serve is None and found.strategy is not None:
+            serve = VERBS[attributes.verb]
+        if serve is None:
+            raise errors.MethodNotAllowed(f"{row.plural}/{found.name}", attributes.verb, row.group)
+        return await serve(call)
+
+    def _refusal(self, problem: errors.StatusError) -> Response:
+        headers = JSON_HEADERS
+        if problem.retry_after_seconds:
+            headers = {**JSON_HEADERS, "Retry-After": str(problem.retry_after_seconds)}
+        return Response(problem.code, headers, codec.encode(problem.status()))
+
+    def _unexpected(self, request: Request, problem: Exception) -> errors.StatusError:
+        cause = self._services.ids.uid()
+        log.error(
+            "request failed", extra={"cause": cause, "method": request.method, "path": request.path}, exc_info=problem
+        )
+        return errors.InternalError(f"the server met a problem of its own; its log holds cause {cause}")
+
+    async def _finished(self, request: Request, attributes: Attributes, response: Response) -> Response:
+        """The response with warnings, in YAML, indented or compressed, as the client likes it."""
+        if attributes.warnings:
+            response.headers = {**response.headers, "Warning": ", ".join(map(_warning, attributes.warnings))}
+        if response.stream is not None or not response.body:
+            return response
+        body = response.body
+        headers = response.headers
+        if headers.get("Content-Type") == negotiation.JSON:
+            form = negotiation.accepted(request.headers.get("accept", ""))
+            if form is not None and form.media_type == negotiation.YAML:
+                body = negotiation.yaml_from_json(body)
+                headers = {**headers, "Content-Type": negotiation.YAML}
+            elif negotiation.wants_pretty(request):
+                body = negotiation.indented(body)
+        if negotiation.wants_gzip(request, len(body)):
+            body = await asyncio.to_thread(negotiation.compressed, body)
+            headers = {**headers, "Content-Encoding": "gzip", "Vary": "Accept-Encoding"}
+        response.body = body
+        response.headers = headers
+        return response
+
+
+def _is_long_running(attributes: Attributes) -> bool:
+    return attributes.verb == "watch" or attributes.subresource in LONG_RUNNING_SUBRESOURCES
+
+
+def _find_subresource(row: Resource, name: str) -> Subresource | None:
+    return next((sub for sub in row.subresources if sub.name == name), None)
+
+
+def _check_dry_run(request: Request) -> None:
+    values = list(request.query.get("dryRun", ()))
+    if any(value != "All" for value in values):
+        kind = {"POST": "CreateOptions", "PUT": "UpdateOptions", "PATCH": "PatchOptions"}.get(
+            request.method, "DeleteOptions"
+        )
+        raise errors.Invalid(kind, "meta.k8s.io", "", [fields.not_supported("dryRun", values, ["All"])])
+
+
+def _warning(text: str) -> str:
+    return f"299 - {quote(text)}"
+
+
+def _forbidden(attributes: Attributes, reason: str) -> errors.StatusError:
+    """Kubernetes' sentence about who may not do what."""
+    user = quote(attributes.user.name)
+    tail = f": {reason}" if reason else ""
+    if not attributes.is_resource_request:
+        return errors.Forbidden("", "", f"User {user} cannot {attributes.verb} path {quote(attributes.path)}{tail}")
+    resource = attributes.resource
+    if attributes.subresource:
+        resource = f"{resource}/{attributes.subresource}"
+    where = f" in the namespace {quote(attributes.namespace)}" if attributes.namespace else " at the cluster scope"
+    why = (
+        f"User {user} cannot {attributes.verb} resource {quote(resource)} in API group "
+        f"{quote(attributes.group)}{where}{tail}"
+    )
+    return errors.Forbidden(attributes.resource, attributes.name, why, attributes.group)

@@ -1,0 +1,106 @@
+"""The API server as a component: cache, endpoints and chain put together over one store."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Self
+
+from tiphys.apiserver.cache import Cache
+from tiphys.apiserver.config import ApiServerConfig
+from tiphys.apiserver.handler import Handler, Routes, Verb
+from tiphys.apiserver.objects import CachedObjects
+from tiphys.apiserver.registry import pods, scale
+from tiphys.apiserver.registry.endpoint import Endpoint, Services
+from tiphys.apiserver.seams import Objects, Seams
+from tiphys.apiserver.watch import Hub
+from tiphys.base.clock import Clock, RealClock
+from tiphys.base.ids import Ids
+from tiphys.resources import table
+from tiphys.store.interface import Store
+from tiphys.wire.exchange import Request, Response
+
+#: Subresources that are not a strategy over the object itself, by group, plural (empty: any), name and verb.
+SUBRESOURCES: Mapping[tuple[str, str, str, str], Verb] = {
+    ("", "", "scale", "get"): scale.get,
+    ("", "", "scale", "update"): scale.update,
+    ("", "", "scale", "patch"): scale.patch,
+    ("", "pods", "binding", "create"): pods.bind,
+    ("", "pods", "eviction", "create"): pods.evict,
+}
+
+#: Makes the security and publication side once there are objects to read.
+SeamsFactory = Callable[[ApiServerConfig, Objects, Clock, Ids], Seams]
+
+
+class ApiServer:
+    """``async with``; inside it ``handle`` answers and ``serve`` listens.
+
+    ``seams`` are what authenticates, authorizes and admits, or a function that
+    makes them; without them everything is allowed.
+    """
+
+    def __init__(
+        self,
+        config: ApiServerConfig,
+        store: Store,
+        clock: Clock | None = None,
+        ids: Ids | None = None,
+        seams: Seams | SeamsFactory | None = None,
+    ) -> None:
+        self.config = config
+        self._clock = clock or RealClock()
+        self._ids = ids or Ids()
+        self._cache = Cache(store, table.RESOURCES)
+        self._objects = CachedObjects()
+        self._hubs: list[Hub] = []
+        self._feeder: asyncio.Task[None] | None = None
+        endpoints_hubs: dict[int, Hub] = {}
+        services = Services(store, self._cache, self._clock, self._ids, config)
+        self._endpoints: list[Endpoint] = []
+        for row in table.RESOURCES:
+            if row.virtual:
+                continue
+            cache = self._cache.of(row)
+            hub = endpoints_hubs.get(id(cache))
+            if hub is None:
+                hub = endpoints_hubs[id(cache)] = Hub(cache, config.watch_buffer_bytes_max)
+                self._hubs.append(hub)
+            self._endpoints.append(Endpoint(row, cache.row, services, hub))
+        self._objects.add(self._endpoints)
+        made = seams(config, self._objects, self._clock, self._ids) if callable(seams) else seams or Seams()
+        services.admission = made.admission
+        routes = Routes(self._endpoints, SUBRESOURCES, made.routes, made.resource_routes)
+        self._handler = Handler(made, routes, services, self._objects)
+        self._failed: asyncio.Future[None] | None = None
+
+    @property
+    def objects(self) -> Objects:
+        """What the server's own parts read and write."""
+        return self._objects
+
+    async def __aenter__(self) -> Self:
+        await self._cache.start()
+        self._feeder = asyncio.create_task(self._cache.run(), name="apiserver-cache")
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for hub in self._hubs:
+            hub.close()
+        self._cache.stop()
+        if self._feeder is not None:
+            self._feeder.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._feeder
+
+    async def handle(self, request: Request) -> Response:
+        """Answer one request, whatever carried it."""
+        return await self._handler.handle(request)
+
+    async def wait(self) -> None:
+        """Return only by raising, when the server has failed."""
+        assert self._feeder is not None
+        await asyncio.shield(self._feeder)
+        raise RuntimeError("the store has closed")

@@ -1,0 +1,81 @@
+"""``seams.Objects`` over cache and registry: how the server's own parts read and write without a request."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from tiphys.api import meta_v1
+from tiphys.apiserver.cache import Change
+from tiphys.apiserver.registry import creating, deleting, updating
+from tiphys.apiserver.registry.endpoint import Call, Endpoint
+from tiphys.apiserver.requestinfo import VERBS
+from tiphys.apiserver.seams import Attributes
+from tiphys.machinery import codec
+from tiphys.wire.exchange import Request, UserInfo
+
+SYSTEM_USER = UserInfo("system:apiserver", groups=("system:masters", "system:authenticated"))
+
+
+class CachedObjects:
+    """See ``seams.Objects``."""
+
+    def __init__(self) -> None:
+        self._endpoints: dict[tuple[str, str], Endpoint] = {}
+        self._by_class: dict[type[Any], Endpoint] = {}
+
+    def add(self, endpoints: Sequence[Endpoint]) -> None:
+        """Called once, when the endpoints exist."""
+        for endpoint in endpoints:
+            self._endpoints.setdefault((endpoint.row.group, endpoint.row.plural), endpoint)
+            self._by_class[endpoint.row.cls] = endpoint
+
+    def find(self, group: str, plural: str, namespace: str, name: str) -> Any | None:
+        endpoint = self._endpoints[group, plural]
+        entry = endpoint.cache.find(namespace, name)
+        return endpoint.view.object(entry) if entry else None
+
+    def all(self, group: str, plural: str, namespace: str = "") -> Sequence[Any]:
+        endpoint = self._endpoints[group, plural]
+        return [endpoint.view.object(entry) for entry in endpoint.cache.within(endpoint.cache.span(namespace))]
+
+    def subscribe(self, group: str, plural: str, changed: Callable[[Any | None, Any | None], None]) -> None:
+        endpoint = self._endpoints[group, plural]
+        view = endpoint.view
+
+        def listener(changes: Sequence[Change]) -> None:
+            for change in changes:
+                changed(change.new and view.object(change.new), change.old and view.object(change.old))
+
+        endpoint.cache.listeners.append(listener)
+
+    async def create(self, obj: Any) -> Any:
+        endpoint = self._by_class[type(obj)]
+        call = _call(endpoint, "POST", obj.metadata.namespace, "")
+        return (await creating.create_object(call, codec.copy(obj))).object
+
+    async def update(self, obj: Any, subresource: str = "") -> Any:
+        endpoint = self._by_class[type(obj)]
+        call = _call(endpoint, "PUT", obj.metadata.namespace, obj.metadata.name, subresource, body=codec.encode(obj))
+        return codec.decode(type(obj), (await updating.update(call)).body)
+
+    async def delete(self, group: str, plural: str, namespace: str, name: str) -> None:
+        endpoint = self._endpoints[group, plural]
+        await deleting.delete_object(_call(endpoint, "DELETE", namespace, name), meta_v1.DeleteOptions())
+
+
+def _call(endpoint: Endpoint, method: str, namespace: str, name: str, subresource: str = "", body: bytes = b"") -> Call:
+    row = endpoint.row
+    headers: Mapping[str, str] = {"content-type": "application/json"} if body else {}
+    attributes = Attributes(
+        VERBS[method],
+        "",
+        SYSTEM_USER,
+        is_resource_request=True,
+        group=row.group,
+        version=row.version,
+        resource=row.plural,
+        subresource=subresource,
+        namespace=namespace,
+        name=name,
+        kind=row.kind,
+    )
+    return Call(Request(method, "", headers=headers, body=body, user=SYSTEM_USER), attributes, endpoint)

@@ -1,0 +1,77 @@
+"""Patches: from a request's body to a function that makes the new object out of the stored one.
+
+Server-side apply has its place in ``_appliers`` and is not there yet: its
+requests are answered as an unsupported media type.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from tiphys.apiserver import decoding
+from tiphys.apiserver.negotiation import UNSUPPORTED, content_type
+from tiphys.apiserver.registry.endpoint import Call
+from tiphys.machinery import codec, errors, fields, strict
+from tiphys.machinery import patch as patches
+
+JSON_PATCH: Final = "application/json-patch+json"
+MERGE_PATCH: Final = "application/merge-patch+json"
+STRATEGIC_PATCH: Final = "application/strategic-merge-patch+json"
+
+#: From the stored object's JSON to the new object.
+Apply = Callable[[bytes], Any]
+#: From class, stored document and patch to the new document; nothing is changed in place.
+_Applier = Callable[[type[Any], Any, Any], Any]
+
+_appliers: Final[Mapping[str, _Applier]] = {
+    JSON_PATCH: lambda cls, document, patch: patches.json_patch(document, patch),
+    MERGE_PATCH: lambda cls, document, patch: patches.merge_patch(document, patch),
+    STRATEGIC_PATCH: patches.strategic_merge,
+}
+
+
+def patch_of(call: Call, cls: type[Any] | None = None) -> Apply:
+    """What the request's patch does to the endpoint's objects (or to another ``cls``).
+
+    Raises UnsupportedMediaType and BadRequest.
+    """
+    media_type = content_type(call.request)
+    apply = _appliers.get(media_type)
+    if apply is None:
+        raise errors.UnsupportedMediaType(UNSUPPORTED.format(", ".join(_appliers)))
+    target = cls or call.endpoint.row.cls
+    validation = decoding.directive(call.query("fieldValidation"))
+    body = call.request.body
+    try:
+        patch = codec.decode_builtins(body)
+    except codec.DecodeError as problem:
+        raise errors.BadRequest(f"error decoding patch: {problem}") from problem
+    if media_type == JSON_PATCH and not isinstance(patch, list):
+        raise errors.BadRequest(
+            "error decoding patch: json: cannot unmarshal object into Go value of type jsonpatch.Patch"
+        )
+    if media_type != JSON_PATCH and not isinstance(patch, dict):
+        raise errors.BadRequest("error decoding patch: json: cannot unmarshal the patch into an object")
+    warnings = call.attributes.warnings
+
+    def patched(current: bytes) -> Any:
+        document = apply(target, codec.decode_builtins(current), patch)
+        return _object(target, document, validation, warnings)
+
+    return patched
+
+
+def _object(cls: type[Any], document: Any, validation: str, warnings: list[str]) -> Any:
+    """The typed object of a patched document; raises Invalid."""
+    try:
+        return codec.convert(cls, document)
+    except codec.DecodeError:
+        text = codec.encode_builtins(document)
+    try:
+        found = [] if validation == decoding.IGNORE else strict.problems(cls, text)
+        if found and validation == decoding.STRICT:
+            raise codec.DecodeError(decoding.strict_message(found))
+        warnings.extend(found)
+        return codec.decode(cls, text)
+    except codec.DecodeError as problem:
+        invalid = fields.invalid("patch", text.decode(), str(problem))
+        raise errors.Invalid("", "", "", [invalid]) from problem

@@ -1,0 +1,97 @@
+"""POST: a new object."""
+
+from typing import Any
+
+from tiphys.apiserver import decoding
+from tiphys.apiserver.entries import Entry
+from tiphys.apiserver.negotiation import json_body
+from tiphys.apiserver.registry import objectmeta
+from tiphys.apiserver.registry.allocation import allocating
+from tiphys.apiserver.registry.endpoint import Call, Endpoint
+from tiphys.machinery import errors
+from tiphys.resources import metadata as rules
+from tiphys.resources.rules import Strategy
+from tiphys.store.interface import Conflict
+from tiphys.wire.exchange import Response
+
+# Source: KEP-4420 Retry Generate Name.
+GENERATE_NAME_ATTEMPTS = 8
+# What is left of a generateName that would be too long with its suffix.
+GENERATED_PREFIX_MAX = 63 - 5
+
+
+async def create(call: Call) -> Response:
+    """The new object, 201."""
+    obj = decode_body(call)
+    if call.attributes.name and obj.metadata.name != call.attributes.name:
+        objectmeta.check_name(call, obj.metadata)
+    entry = await create_object(call, obj)
+    return call.answer(entry, 201)
+
+
+def decode_body(call: Call) -> Any:
+    """The object that the body holds."""
+    row = call.endpoint.row
+    validation = decoding.directive(call.query("fieldValidation"))
+    body = json_body(call.request)
+    return decoding.decode(row.cls, body, row.api_version, row.kind, validation, call.attributes.warnings)
+
+
+async def create_object(call: Call, obj: Any) -> Entry:
+    """Write ``obj``, which no other part keeps; returns what was written."""
+    endpoint = call.endpoint
+    metadata = obj.metadata
+    if metadata.resourceVersion:
+        raise errors.BadRequest("resourceVersion should not be set on objects to be created")
+    endpoint.row.strategy.default(obj)
+    objectmeta.check_namespace(call, metadata)
+    prefix = metadata.generateName if not metadata.name else ""
+    objectmeta.fill_for_create(endpoint, metadata)
+    for attempt in range(GENERATE_NAME_ATTEMPTS if prefix else 1):
+        if prefix:
+            metadata.name = prefix[:GENERATED_PREFIX_MAX] + endpoint.services.ids.suffix()
+        try:
+            return await _prepared(call, obj) if attempt == 0 else await _written(call, obj)
+        except Conflict:
+            continue
+    if prefix:
+        raise errors.GenerateNameConflict(endpoint.row.plural, metadata.name, endpoint.row.group)
+    raise errors.AlreadyExists(endpoint.row.plural, metadata.name, endpoint.row.group)
+
+
+async def _prepared(call: Call, obj: Any) -> Entry:
+    endpoint = call.endpoint
+    strategy: Strategy[Any] = endpoint.row.strategy
+    attributes = call.attributes
+    attributes.operation = "CREATE"
+    attributes.name = obj.metadata.name
+    strategy.prepare_for_create(obj)
+    await endpoint.services.admission.admit(attributes, obj, None)
+    return await _written(call, obj)
+
+
+async def _written(call: Call, obj: Any) -> Entry:
+    endpoint = call.endpoint
+    with allocating(endpoint, obj, None, call.dry_run):
+        validate_create(endpoint, obj)
+        await endpoint.services.admission.validate(call.attributes, obj, None)
+        call.attributes.warnings += endpoint.row.strategy.warnings(obj, None)
+        metadata = obj.metadata
+        key = endpoint.cache.key(metadata.namespace, metadata.name)
+        value = endpoint.encode(obj)
+        store = endpoint.services.store
+        if call.dry_run:
+            if endpoint.cache.entries.get(key) is not None:
+                raise Conflict(key, None)
+            return endpoint.entry(key, value, 0)
+        revision = await store.put(key, value, expected=0, ttl_seconds=endpoint.ttl_seconds)
+        await endpoint.services.cache.wait(revision)
+    return endpoint.entry(key, value, revision)
+
+
+def validate_create(endpoint: Endpoint, obj: Any) -> None:
+    """Raises Invalid with all that is wrong."""
+    row = endpoint.row
+    found = rules.validate_create(row, obj) + row.strategy.validate_create(obj)
+    if found:
+        raise errors.Invalid(row.kind, row.group, obj.metadata.name, found)

@@ -1,0 +1,118 @@
+"""What serving one resource needs, and one call to it."""
+
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from tiphys.api import meta_v1
+from tiphys.apiserver.cache import Cache, ResourceCache
+from tiphys.apiserver.config import ApiServerConfig
+from tiphys.apiserver.entries import Entry, View, tail_of
+from tiphys.apiserver.negotiation import PLAIN, Form
+from tiphys.apiserver.requestinfo import first
+from tiphys.apiserver.seams import Admission, AllowAll, Attributes
+from tiphys.apiserver.shapes import Shaper
+from tiphys.apiserver.table import Include, include_of
+from tiphys.apiserver.watch import Hub
+from tiphys.base.clock import Clock
+from tiphys.base.ids import Ids
+from tiphys.machinery import codec, errors
+from tiphys.resources.rules import Resource
+from tiphys.store.interface import Store
+from tiphys.wire.exchange import Request, Response
+
+JSON_HEADERS = {"Content-Type": "application/json", "Cache-Control": "no-cache, private"}
+
+
+@dataclass(slots=True)
+class Services:
+    """What all endpoints share. ``admission`` is set while the server is put together, never later."""
+
+    store: Store
+    cache: Cache
+    clock: Clock
+    ids: Ids
+    config: ApiServerConfig
+    admission: Admission = field(default_factory=AllowAll)
+
+
+class Allocator(Protocol):
+    """Gives objects what no other may have at the same time."""
+
+    def reserve(self, obj: Any, old: Any) -> Any:
+        """Fill ``obj`` in and keep what it holds from others until ``release``. Raises Invalid."""
+
+    def release(self, reservation: Any) -> None:
+        """What was reserved is now in the cache, or was not written."""
+
+
+class Endpoint:
+    """One served resource (a group, version and plural)."""
+
+    def __init__(
+        self, row: Resource, storage: Resource, services: Services, hub: Hub, allocator: Allocator | None = None
+    ) -> None:
+        self.row = row
+        self.storage = storage
+        self.services = services
+        self.cache: ResourceCache = hub.cache
+        self.hub = hub
+        self.allocator = allocator
+        self.view = View(row)
+        self.shaper = Shaper(self.view)
+        self.ttl_seconds = row.ttl_seconds or storage.ttl_seconds
+        self._stored_cut = len(self.cache.head) + len(b'"metadata":{')
+
+    def encode(self, obj: Any) -> bytes:
+        """The bytes to store: in the storage's version and without resourceVersion."""
+        stored = obj if self.row.to_storage is None else self.row.to_storage(obj)
+        stored.metadata.resourceVersion = ""
+        return codec.encode(stored)
+
+    def entry(self, key: str, value: bytes, revision: int) -> Entry:
+        """The entry of a value that was just written (or would have been)."""
+        return Entry(self.storage, self.cache.head, key, revision, tail_of(value, self._stored_cut, revision))
+
+    def same(self, entry: Entry, value: bytes) -> bool:
+        """Whether writing ``value`` over ``entry`` would change nothing."""
+        return tail_of(value, self._stored_cut, entry.revision) == entry.tail
+
+    def not_found(self, name: str) -> errors.StatusError:
+        return errors.NotFound(self.row.plural, name, self.row.group)
+
+    def conflict(self, name: str, why: str = errors.MODIFIED) -> errors.StatusError:
+        return errors.Conflict(self.row.plural, name, why, self.row.group)
+
+
+@dataclass(slots=True)
+class Call:
+    """One request to one endpoint."""
+
+    request: Request
+    attributes: Attributes
+    endpoint: Endpoint
+    form: Form = PLAIN
+
+    def query(self, name: str) -> str:
+        """The first value of a query parameter, or an empty string."""
+        return first(self.request.query, name) if self.request.query else ""
+
+    @property
+    def include(self) -> Include:
+        return include_of(self.query("includeObject"))
+
+    @property
+    def dry_run(self) -> bool:
+        return self.attributes.dry_run
+
+    def answer(self, entry: Entry, status: int = 200) -> Response:
+        """The object of an entry in the form that was asked for."""
+        if not self.form.shape:
+            return Response(status, JSON_HEADERS, self.endpoint.view.body(entry))
+        now = self.endpoint.services.clock.now()
+        return Response(status, JSON_HEADERS, self.endpoint.shaper.object(entry, self.form, now, self.include))
+
+
+def success(status: int = 200, details: meta_v1.StatusDetails | None = None, code: int | None = None) -> Response:
+    """A Status that says Success."""
+    body = codec.encode(meta_v1.Status(status="Success", details=details, code=code))
+    return Response(status, JSON_HEADERS, body)

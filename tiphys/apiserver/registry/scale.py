@@ -1,0 +1,94 @@
+"""The ``scale`` subresource: one shape for everything that has replicas.
+
+Source: Kubernetes API reference, Scale v1 autoscaling; the workloads' scale registries, by behaviour.
+"""
+
+from typing import Any
+
+from tiphys.api import autoscaling_v1, meta_v1
+from tiphys.apiserver import decoding
+from tiphys.apiserver.entries import Entry
+from tiphys.apiserver.negotiation import json_body
+from tiphys.apiserver.patching import patch_of
+from tiphys.apiserver.registry import objectmeta
+from tiphys.apiserver.registry.endpoint import JSON_HEADERS, Call
+from tiphys.apiserver.registry.updating import change_object
+from tiphys.machinery import codec, errors, fields, selectors
+from tiphys.wire.exchange import Response
+
+Scale = autoscaling_v1.Scale
+GROUP_VERSION = "autoscaling/v1"
+
+
+def scale_of(obj: Any) -> Scale:
+    """The Scale of a workload."""
+    metadata = obj.metadata
+    return Scale(
+        metadata=meta_v1.ObjectMeta(
+            name=metadata.name,
+            namespace=metadata.namespace,
+            uid=metadata.uid,
+            resourceVersion=metadata.resourceVersion,
+            creationTimestamp=metadata.creationTimestamp,
+        ),
+        spec=autoscaling_v1.ScaleSpec(replicas=obj.spec.replicas or None),
+        status=autoscaling_v1.ScaleStatus(replicas=obj.status.replicas or 0, selector=_selector(obj.spec.selector)),
+    )
+
+
+def _selector(selector: Any) -> str | None:
+    if isinstance(selector, dict):
+        return str(selectors.from_labels(selector)) or None
+    return str(selectors.from_label_selector(selector)) or None if selector is not None else None
+
+
+async def get(call: Call) -> Response:
+    """The Scale of the stored object."""
+    await call.endpoint.services.cache.catch_up()
+    attributes = call.attributes
+    entry = call.endpoint.cache.find(attributes.namespace, attributes.name)
+    if entry is None:
+        raise call.endpoint.not_found(attributes.name)
+    return _answer(call, entry)
+
+
+def _answer(call: Call, entry: Entry) -> Response:
+    if call.form.shape:
+        raise errors.NotAcceptable("a Scale is given as an object only")
+    return Response(200, JSON_HEADERS, codec.encode(scale_of(call.endpoint.view.object(entry))))
+
+
+async def update(call: Call) -> Response:
+    """Set the replicas."""
+    validation = decoding.directive(call.query("fieldValidation"))
+    body = json_body(call.request)
+    scale = decoding.decode(Scale, body, GROUP_VERSION, "Scale", validation, call.attributes.warnings)
+    objectmeta.check_name(call, scale.metadata)
+    return await _change(call, lambda current: scale)
+
+
+async def patch(call: Call) -> Response:
+    """Patch the Scale and set the replicas that it has then."""
+    apply = patch_of(call, Scale)
+    return await _change(call, lambda current: apply(codec.encode(current)))
+
+
+async def _change(call: Call, scaled: Any) -> Response:
+    strategy = call.endpoint.row.strategy
+
+    def change(old: Any, entry: Entry) -> Any:
+        scale = scaled(scale_of(old))
+        metadata = scale.metadata
+        if metadata.resourceVersion and metadata.resourceVersion != str(entry.revision):
+            raise call.endpoint.conflict(metadata.name)
+        if metadata.uid and metadata.uid != old.metadata.uid:
+            raise call.endpoint.conflict(metadata.name, f"UID in precondition: {metadata.uid}")
+        replicas = scale.spec.replicas or 0
+        if replicas < 0:
+            problem = fields.invalid("spec.replicas", replicas, "must be greater than or equal to 0", "minimum")
+            raise errors.Invalid("Scale", "autoscaling", metadata.name, [problem])
+        obj = call.endpoint.view.fresh(entry)
+        obj.spec.replicas = replicas
+        return obj
+
+    return _answer(call, await change_object(call, strategy, change))

@@ -1,0 +1,175 @@
+"""PUT and PATCH: a stored object replaced by a changed one, without losing anybody's write.
+
+Every write names the revision that it was made from. If the object has changed
+meanwhile, a client who named a resourceVersion is told so; for others the
+change is made again on the newer object.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from tiphys.apiserver.entries import Entry
+from tiphys.apiserver.patching import patch_of
+from tiphys.apiserver.registry import objectmeta
+from tiphys.apiserver.registry.allocation import allocating
+from tiphys.apiserver.registry.creating import create_object, decode_body
+from tiphys.apiserver.registry.endpoint import Call, Endpoint
+from tiphys.machinery import errors, fields
+from tiphys.resources import metadata as rules
+from tiphys.resources.rules import Strategy
+from tiphys.store.interface import Conflict
+from tiphys.wire.exchange import Response
+
+# Beyond this many lost races the client is told of the conflict.
+ATTEMPTS_MAX = 16
+
+#: Makes the new object out of the stored one, which it must not change.
+Change = Callable[[Any, Entry], Any]
+
+
+async def update(call: Call) -> Response:
+    """The replaced object; 201 where a PUT created it."""
+    strategy = strategy_of(call)
+    obj = decode_body(call)
+    objectmeta.check_name(call, obj.metadata)
+    objectmeta.check_namespace(call, obj.metadata)
+    main = not call.attributes.subresource
+    strategy.default(obj)
+    row = call.endpoint.row
+    asked: str = obj.metadata.resourceVersion
+    await call.endpoint.services.cache.catch_up()
+    found = call.endpoint.cache.find(call.attributes.namespace, call.attributes.name)
+    if found is None and main and strategy.create_on_update:
+        if asked:
+            raise call.endpoint.conflict(call.attributes.name)
+        return call.answer(await create_object(call, obj), 201)
+    if not asked and not strategy.unconditional_update:
+        problem = fields.invalid("metadata.resourceVersion", 0, "must be specified for an update")
+        raise errors.Invalid(row.kind, row.group, call.attributes.name, [problem])
+    attempts: list[Any] = []
+
+    def change(old: Any, entry: Entry) -> Any:
+        if asked and asked != str(entry.revision):
+            raise call.endpoint.conflict(call.attributes.name)
+        if obj.metadata.uid and obj.metadata.uid != old.metadata.uid:
+            raise call.endpoint.conflict(call.attributes.name, _other_uid(entry, obj, old))
+        # The body is decoded anew for a second attempt: the first has filled the object in.
+        attempts.append(obj)
+        if len(attempts) == 1:
+            return obj
+        again = decode_body(call)
+        objectmeta.check_namespace(call, again.metadata)
+        strategy.default(again)
+        return again
+
+    return call.answer(await change_object(call, strategy, change))
+
+
+def _other_uid(entry: Entry, obj: Any, old: Any) -> str:
+    return (
+        f"StorageError: invalid object, Code: 4, Key: {entry.key}, ResourceVersion: 0, AdditionalErrorMsg: "
+        f"Precondition failed: UID in precondition: {obj.metadata.uid}, UID in object meta: {old.metadata.uid}"
+    )
+
+
+async def patch(call: Call) -> Response:
+    """The patched object."""
+    strategy = strategy_of(call)
+    apply = patch_of(call)
+    endpoint = call.endpoint
+    name = call.attributes.name
+
+    def change(old: Any, entry: Entry) -> Any:
+        obj = apply(endpoint.view.body(entry))
+        if obj.metadata.name != name:
+            objectmeta.check_name(call, obj.metadata)
+        objectmeta.check_namespace(call, obj.metadata)
+        version = obj.metadata.resourceVersion
+        if version and version != str(entry.revision):
+            raise endpoint.conflict(name)
+        if obj.metadata.uid and obj.metadata.uid != old.metadata.uid:
+            raise endpoint.conflict(name, _other_uid(entry, obj, old))
+        strategy.default(obj)
+        return obj
+
+    return call.answer(await change_object(call, strategy, change))
+
+
+def strategy_of(call: Call) -> Strategy[Any]:
+    """The rules of the endpoint or of its subresource."""
+    row = call.endpoint.row
+    name = call.attributes.subresource
+    if not name:
+        return row.strategy
+    for subresource in row.subresources:
+        if subresource.name == name and subresource.strategy is not None:
+            return subresource.strategy
+    raise errors.UnknownPath
+
+
+async def change_object(call: Call, strategy: Strategy[Any], change: Change, *, admitted: bool = False) -> Entry:
+    """Read, change, write; again if somebody else was quicker. Returns what is stored then.
+
+    ``admitted`` says that the caller has called admission with an object of its own.
+    """
+    endpoint = call.endpoint
+    attributes = call.attributes
+    cache = endpoint.services.cache
+    await cache.catch_up()
+    entry = endpoint.cache.find(attributes.namespace, attributes.name)
+    attributes.operation = "UPDATE"
+    warnings = list(attributes.warnings)
+    for _ in range(ATTEMPTS_MAX):
+        if entry is None:
+            raise endpoint.not_found(attributes.name)
+        attributes.warnings[:] = warnings
+        old = endpoint.view.fresh(entry)
+        try:
+            return await _attempt(call, strategy, entry, old, change(old, entry), admitted)
+        except Conflict as lost:
+            entry = endpoint.cache.entry_of(lost.current) if lost.current else None
+    raise endpoint.conflict(attributes.name)
+
+
+async def _attempt(call: Call, strategy: Strategy[Any], entry: Entry, old: Any, obj: Any, admitted: bool) -> Entry:
+    """Write ``obj`` over ``entry``; raises the store's Conflict if that is no longer the newest."""
+    endpoint = call.endpoint
+    attributes = call.attributes
+    services = endpoint.services
+    objectmeta.keep_on_update(obj.metadata, old.metadata)
+    strategy.prepare_for_update(obj, old)
+    if not admitted:
+        await services.admission.admit(attributes, obj, old)
+    with allocating(endpoint, obj, old, call.dry_run):
+        _validate_update(endpoint, strategy, obj, old)
+        if not admitted:
+            await services.admission.validate(attributes, obj, old)
+        attributes.warnings += strategy.warnings(obj, old)
+        gone = _is_finished(endpoint, obj, old)
+        value = endpoint.encode(obj)
+        if call.dry_run:
+            return endpoint.entry(entry.key, value, entry.revision)
+        if gone:
+            revision = await services.store.delete(entry.key, expected=entry.revision)
+            await services.cache.wait(revision)
+            return endpoint.entry(entry.key, value, entry.revision)
+        if endpoint.same(entry, value):
+            return entry
+        revision = await services.store.put(entry.key, value, expected=entry.revision, ttl_seconds=endpoint.ttl_seconds)
+        await services.cache.wait(revision)
+    return endpoint.entry(entry.key, value, revision)
+
+
+def _is_finished(endpoint: Endpoint, obj: Any, old: Any) -> bool:
+    """Whether this update removes the last thing that kept a deleted object."""
+    metadata = obj.metadata
+    if not old.metadata.deletionTimestamp or metadata.finalizers or metadata.deletionGracePeriodSeconds:
+        return False
+    return not (endpoint.row.kind == "Namespace" and obj.spec.finalizers)
+
+
+def _validate_update(endpoint: Endpoint, strategy: Strategy[Any], obj: Any, old: Any) -> None:
+    row = endpoint.row
+    found = rules.validate_update(row, obj, old) + strategy.validate_update(obj, old)
+    if found:
+        raise errors.Invalid(row.kind, row.group, obj.metadata.name, found)
