@@ -12,6 +12,7 @@ from tiphys.controllers import pods as podfacts
 from tiphys.controllers.base import Context, Controller
 from tiphys.controllers.deployment import annotations, desired, history, rolling, scaling, status
 from tiphys.controllers.deployment.desired import Generations, Scale
+from tiphys.controllers.terminating import is_namespace_terminating
 from tiphys.machinery import errors, meta, selectors
 
 Deployment = apps_v1.Deployment
@@ -219,8 +220,7 @@ class DeploymentController(Controller):
         raise error
 
     async def _report_create_error(self, deployment: Deployment, fresh: ReplicaSet, error: errors.StatusError) -> None:
-        causes = (error.details.causes if error.details else None) or ()
-        if any(cause.reason == "NamespaceTerminating" for cause in causes):
+        if is_namespace_terminating(error):
             return
         message = f'Failed to create new replica set "{fresh.metadata.name}": {error}'
         if desired.has_progress_deadline(deployment):

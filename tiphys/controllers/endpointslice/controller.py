@@ -8,6 +8,7 @@ from tiphys.controllers import services
 from tiphys.controllers.base import Context, Controller
 from tiphys.controllers.endpointslice.desired import desired
 from tiphys.controllers.endpointslice.packing import MANAGED_BY, MANAGED_BY_LABEL, SERVICE_LABEL, Plan, plan
+from tiphys.controllers.terminating import is_namespace_terminating
 from tiphys.machinery import errors, meta
 
 ZONE_LABEL = "topology.kubernetes.io/zone"
@@ -114,7 +115,7 @@ class EndpointSliceController(Controller):
             if isinstance(result, errors.Conflict | ConnectionError):
                 raise result
             if isinstance(result, errors.StatusError):
-                if isinstance(result, errors.Forbidden) and _is_terminating(result):
+                if is_namespace_terminating(result):
                     return
                 name = f"{service.metadata.namespace}/{service.metadata.name}"
                 self.recorder.event(
@@ -144,8 +145,3 @@ def _service_of(found: discovery_v1.EndpointSlice) -> tuple[str, ...]:
     if labels.get(MANAGED_BY_LABEL) != MANAGED_BY or SERVICE_LABEL not in labels:
         return ()
     return (f"{found.metadata.namespace}/{labels[SERVICE_LABEL]}",)
-
-
-def _is_terminating(error: errors.StatusError) -> bool:
-    causes = (error.details.causes if error.details else None) or ()
-    return any(cause.reason == "NamespaceTerminating" for cause in causes)

@@ -13,6 +13,7 @@ from tiphys.controllers.base import Context, Controller
 from tiphys.controllers.replicaset import desired as desired_module
 from tiphys.controllers.replicaset.desired import Create, Delete, desired, new_pod
 from tiphys.controllers.replicaset.status import seconds_until_available, status
+from tiphys.controllers.terminating import is_namespace_terminating
 from tiphys.machinery import codec, errors, meta, selectors
 
 #: Creations begin with one and double as long as all succeed, up to this many at a time: what
@@ -183,7 +184,7 @@ class ReplicaSetController(Controller):
         started, error = await slow_start(count, create_one)
         # What was not begun will not be seen.
         self.expectations.creation_seen(key, count - started)
-        if error is None or _namespace_terminating(error):
+        if error is None or is_namespace_terminating(error):
             return None
         self.recorder.event(rs, "Warning", "FailedCreate", f"Error creating: {error}")
         return _Failed("FailedCreate", error)
@@ -279,13 +280,6 @@ def _previous_failure(rs: apps_v1.ReplicaSet) -> tuple[str, str] | None:
         if condition.type == "ReplicaFailure" and condition.status == "True":
             return condition.reason or "", condition.message or ""
     return None
-
-
-def _namespace_terminating(error: Exception) -> bool:
-    """Nothing can be created in a namespace that goes away, nor does it matter."""
-    if not isinstance(error, errors.StatusError) or error.details is None:
-        return False
-    return any(cause.reason == "NamespaceTerminating" for cause in error.details.causes or ())
 
 
 def _first_error(results: Sequence[object]) -> Exception | None:
