@@ -1,82 +1,120 @@
 """Bytes to objects and back; the only place that calls msgspec's JSON for API objects.
 
-Decoding makes ``Quantity``, ``Time`` and ``MicroTime`` canonical. Unknown
-fields and nulls where a value is needed cost a second, slower pass and are
-dropped, as Kubernetes does; ``strict.problems`` reports them.
+Decoding makes ``Quantity``, ``Time`` and ``MicroTime`` canonical and leaves out
+what Go would (``omission``). Unknown fields, and nulls where a value is
+needed, cost a second, slower pass and are dropped; ``strict`` reports them.
 """
 
 import importlib
-from collections.abc import Callable
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any, Final, TypeVar
 
 import msgspec
 
 from tiphys.api.kinds import KINDS
-from tiphys.api.scalars import MicroTime, Object, Quantity, Time
-from tiphys.machinery import quantity, times
+from tiphys.api.scalars import Object, Quantity, Time
+from tiphys.machinery import documents, errors, gojson, gotypes, omission, quantity, strict, times
+from tiphys.machinery.goformat import quote
 
 T = TypeVar("T")
+_MSGSPEC_ERRORS: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 class DecodeError(ValueError):
-    """The bytes are not such an object. ``str()`` is Kubernetes' sentence; ``path`` is empty for syntax errors."""
+    """The bytes are not such an object.
 
-    def __init__(self, message: str, path: str = "") -> None:
+    ``str()`` is Kubernetes' sentence. ``path`` names the field; it is empty for
+    syntax errors. ``syntax`` tells broken JSON from JSON of the wrong types.
+    """
+
+    def __init__(self, message: str, path: str = "", syntax: bool = False) -> None:
         super().__init__(message)
         self.path = path
+        self.syntax = syntax
 
 
 @lru_cache(maxsize=8192)
 def _canonical(cls: type, text: str) -> Any:
     if cls is Quantity:
-        return quantity.canonical(text)
+        return quantity.canonical(text.strip())
     return times.canonical_time(text) if cls is Time else times.canonical_micro(text)
 
 
 def _dec_hook(cls: type, value: Any) -> Any:
-    if value.__class__ is str or cls is Quantity and value.__class__ in (int, float):
-        return _canonical(cls, value if value.__class__ is str else str(value))
+    if value.__class__ is str:
+        return _canonical(cls, value)
     if value.__class__ is cls:
         return value
+    if cls is Quantity and value.__class__ in (int, float):
+        return _canonical(cls, str(value))
     raise TypeError(f"Expected `str`, got `{type(value).__name__}`")
 
 
 _encoder: Final = msgspec.json.Encoder(enc_hook=str)
 _generic: Final = msgspec.json.Decoder()
-encode_builtins: Final[Callable[[Any], bytes]] = _encoder.encode
 
 
-@lru_cache(maxsize=None)
-def decoder(cls: type[T]) -> msgspec.json.Decoder[T]:
-    """The strict decoder of a class: raises msgspec's errors on unknown fields."""
+@cache
+def _decoder(cls: Any) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(cls, dec_hook=_dec_hook)
+
+
+def decoder(cls: type[T]) -> msgspec.json.Decoder[T]:
+    """The bare decoder of a class, for bytes of our own making: raises msgspec's errors, trims nothing."""
+    return _decoder(cls)
 
 
 def decode(cls: type[T], data: bytes) -> T:
     """The object in ``data``. Raises DecodeError."""
     try:
-        return decoder(cls).decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        from tiphys.machinery import strict
-
-        return convert(cls, strict.prune(cls, decode_builtins(data)))
+        obj: T = _decoder(cls).decode(data)
+    except _MSGSPEC_ERRORS:
+        return convert(cls, decode_builtins(data))
+    if omission.may_need_trim(cls, data):
+        omission.trim(obj)
+    return obj
 
 
 def decode_builtins(data: bytes) -> Any:
     """Plain dicts and lists. Raises DecodeError."""
     try:
         return _generic.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise DecodeError(str(error)) from error
+    except RecursionError:
+        raise DecodeError("exceeded max depth", syntax=True) from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        if message := gojson.syntax_error(data):
+            raise DecodeError(message, syntax=True) from None
+        return _decoded_leniently(data, error)
+
+
+def _decoded_leniently(data: bytes, error: Exception) -> Any:
+    """Go replaces bytes that are not UTF-8; msgspec refuses them."""
+    try:
+        return _generic.decode(data.decode(errors="replace"))
+    except msgspec.DecodeError:
+        raise DecodeError(str(error), syntax=True) from error
 
 
 def convert(cls: type[T], builtins: Any) -> T:
-    """The object that plain dicts and lists stand for. Raises DecodeError."""
+    """The object that plain dicts and lists stand for; unknown fields and nulls are dropped. Raises DecodeError."""
+    pruned = strict.prune(cls, builtins)
     try:
-        return msgspec.convert(builtins, cls, dec_hook=_dec_hook)
+        obj = msgspec.convert(pruned, cls, dec_hook=_dec_hook)
     except msgspec.ValidationError as error:
-        raise DecodeError(str(error)) from error
+        fault = gotypes.misfit(cls, pruned)
+        if fault is None:
+            raise DecodeError(str(error)) from error
+        raise DecodeError(fault.message, fault.path) from error
+    omission.trim(obj)
+    return obj
+
+
+def decode_yaml(data: bytes) -> tuple[Any, list[str]]:
+    """Plain data of a YAML document and a sentence for each duplicate key. Raises DecodeError."""
+    try:
+        return documents.parse(data)
+    except documents.YamlError as error:
+        raise DecodeError(str(error), syntax=True) from error
 
 
 def encode(obj: Any) -> bytes:
@@ -91,11 +129,11 @@ def to_builtins(obj: Any) -> Any:
 
 def copy(obj: T) -> T:
     """An equal object that shares nothing with ``obj``."""
-    cls: type[T] = type(obj)
-    return decoder(cls).decode(_encoder.encode(obj))
+    result: T = _decoder(type(obj)).decode(_encoder.encode(obj))
+    return result
 
 
-@lru_cache(maxsize=None)
+@cache
 def class_of(group: str, version: str, kind: str) -> type[Object]:
     """The class that serves a kind. Raises LookupError."""
     module, _, name = KINDS[group, version, kind].partition(".")
@@ -103,16 +141,27 @@ def class_of(group: str, version: str, kind: str) -> type[Object]:
     return cls
 
 
-__all__ = [
-    "DecodeError",
-    "MicroTime",
-    "class_of",
-    "convert",
-    "copy",
-    "decode",
-    "decode_builtins",
-    "decoder",
-    "encode",
-    "encode_builtins",
-    "to_builtins",
-]
+def refusal(error: DecodeError | str, version: str, kind: str, expected: str, data: bytes = b"") -> errors.BadRequest:
+    """The 400 for a body that is not an ``expected``.
+
+    ``version`` (without its group) and ``kind`` are what the body says it is;
+    without a kind the body itself is quoted.
+    """
+    if kind:
+        return errors.BadRequest(f"{kind} in version {quote(version)} cannot be handled as a {expected}: {error}")
+    text = f"the object provided is unrecognized (must be of type {expected}): {error} ({_summary(data)})"
+    return errors.BadRequest(text)
+
+
+def unreadable(error: DecodeError, expected: str, data: bytes) -> errors.BadRequest:
+    """The 400 for a body that is no JSON at all."""
+    return refusal(f"couldn't get version/kind; json parse error: {error}", "", "", expected, data)
+
+
+def _summary(data: bytes) -> str:
+    if not data:
+        return "<empty>"
+    if data.startswith(b"{"):
+        shown = data[:30].decode(errors="replace")
+        return f"{shown} ..." if len(data) > 30 else shown
+    return f"{data[:15].hex()} ..." if len(data) > 15 else data.hex()

@@ -130,7 +130,8 @@ class GenerateNameConflict(StatusError):
     def __init__(self, resource: str, name: str, group: str = "", retry_after_seconds: int = 1) -> None:
         qualified = group_resource(resource, group)
         super().__init__(
-            f"{qualified} {quote(name)} already exists, the server was not able to generate a unique name for the object",
+            f"{qualified} {quote(name)} already exists, the server was not able to generate a unique name "
+            "for the object",
             _about(resource, name, group, retryAfterSeconds=retry_after_seconds),
         )
 

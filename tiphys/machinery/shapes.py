@@ -1,6 +1,6 @@
 """The types of Structs' fields, resolved once, for code that walks plain dicts beside them."""
 
-from functools import lru_cache
+from functools import cache
 from types import UnionType
 from typing import Annotated, Any, NamedTuple, Union, get_args, get_origin
 
@@ -58,9 +58,8 @@ def class_name(cls: type) -> str:
     return f"{cls.__module__.rpartition('.')[2]}.{cls.__name__}"
 
 
-@lru_cache(maxsize=None)
-def fields_of(cls: type[Object]) -> dict[str, Shape]:
-    """Shapes by the field's name on the wire."""
+@cache
+def _fields_of(cls: Any) -> dict[str, Shape]:
     name = class_name(cls)
     found = {}
     for field in msgspec.structs.fields(cls):
@@ -69,7 +68,11 @@ def fields_of(cls: type[Object]) -> dict[str, Shape]:
     return found
 
 
-@lru_cache(maxsize=None)
+def fields_of(cls: type[Any]) -> dict[str, Shape]:
+    """Shapes by the field's name on the wire."""
+    return _fields_of(cls)
+
+
 def is_atomic(cls: type[Object]) -> bool:
     """Whether server-side apply treats objects of the class as one value."""
     merge = MERGE.get((class_name(cls), ""))

@@ -56,12 +56,12 @@ def _fields_below(shape: Shape) -> "dict[str, Shape] | Shape":
 
 
 def _shape_for(known: "dict[str, Shape] | Shape", name: str) -> Shape:
-    if isinstance(known, dict):
-        shape = known.get(name)
-        if shape is None:
-            raise _failure(f'unable to find api field in struct for the json field "{name}"')
-        return shape
-    return known
+    if isinstance(known, Shape):
+        return known
+    shape = known.get(name)
+    if shape is None:
+        raise _failure(f'unable to find api field in struct for the json field "{name}"')
+    return shape
 
 
 def _merge_map(known: "dict[str, Shape] | Shape", original: dict[str, Any] | None, patch: dict[str, Any]) -> Any:

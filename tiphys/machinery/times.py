@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from tiphys.api.scalars import MicroTime, Time
+from tiphys.machinery.goformat import quote
 
 _INSTANT: Final = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:[.,](\d+))?(?:Z|([+-])(\d\d):(\d\d))", re.ASCII
@@ -26,21 +27,61 @@ def parse(text: str) -> datetime:
     """The instant of an RFC 3339 text, in UTC; digits beyond microseconds are cut. Raises ValueError."""
     match = _INSTANT.fullmatch(text)
     if match is None:
-        raise ValueError(f'parsing time "{text}" as "2006-01-02T15:04:05Z07:00": cannot parse "{text}"')
+        raise ValueError(_unparsed(text))
     year, month, day, hour, minute, second, fraction, sign, offset_hours, offset_minutes = match.groups()
     micro = int((fraction or "0")[:6].ljust(6, "0"))
-    instant = datetime(int(year), int(month), int(day), int(hour), int(minute), int(second), micro, UTC)
-    if sign:
-        offset = timedelta(hours=int(offset_hours), minutes=int(offset_minutes))
-        instant = instant - offset if sign == "+" else instant + offset
+    try:
+        instant = datetime(int(year), int(month), int(day), int(hour), int(minute), int(second), micro, UTC)
+        if sign:
+            offset = timedelta(hours=int(offset_hours), minutes=int(offset_minutes))
+            instant = instant - offset if sign == "+" else instant + offset
+    except (ValueError, OverflowError) as error:
+        raise ValueError(f"parsing time {quote(text)}: {_out_of_range(match)} out of range") from error
     return instant
 
 
+_ELEMENTS: Final = (
+    (r"\d{4}", "2006"),
+    ("-", "-"),
+    (r"\d\d", "01"),
+    ("-", "-"),
+    (r"\d\d", "02"),
+    ("T", "T"),
+    (r"\d\d?", "15"),
+    (":", ":"),
+    (r"\d\d", "04"),
+    (":", ":"),
+    (r"\d\d(?:[.,]\d+)?", "05"),
+    (r"Z|[+-]\d\d:\d\d", "Z07:00"),
+)
+
+
+def _unparsed(text: str) -> str:
+    """Why ``text`` is no instant: the first element that is missing, in Go's words."""
+    rest = text
+    for pattern, element in _ELEMENTS:
+        match = re.match(pattern, rest, re.ASCII)
+        if match is None:
+            return (
+                f'parsing time {quote(text)} as "2006-01-02T15:04:05Z07:00": '
+                f"cannot parse {quote(rest)} as {quote(element)}"
+            )
+        rest = rest[match.end() :]
+    return f"parsing time {quote(text)}: extra text: {quote(rest)}"
+
+
+def _out_of_range(match: re.Match[str]) -> str:
+    limits = ((2, 1, 12, "month"), (4, 0, 23, "hour"), (5, 0, 59, "minute"), (6, 0, 59, "second"))
+    return next((name for group, low, high, name in limits if not low <= int(match[group]) <= high), "day")
+
+
 def canonical_time(text: str) -> Time:
+    """The instant in the form that ``Time`` has. Raises ValueError."""
     return format_time(parse(text))
 
 
 def canonical_micro(text: str) -> MicroTime:
+    """The instant in the form that ``MicroTime`` has. Raises ValueError."""
     return format_micro(parse(text))
 
 
