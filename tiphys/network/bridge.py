@@ -86,7 +86,7 @@ class Bridge:
         return self._worker.status
 
     async def purge(self) -> None:
-        """Remove every link, rule and file that carries this cluster's tag."""
+        """Remove every link, table and file that carries this cluster's tag, its proxy's table too."""
         await self._run(self._worker.purge)
 
     async def close(self) -> None:
@@ -121,10 +121,14 @@ class _Worker:
             self._routes = NetlinkSocket(NETLINK_ROUTE)
         return self._routes
 
-    def _apply(self, step: str, batch: nftables.Batch) -> None:
+    @property
+    def _filter_socket(self) -> NetlinkSocket:
         if self._filters is None:
             self._filters = NetlinkSocket(NETLINK_NETFILTER)
-        self._filters.transact(step, *batch.finish())
+        return self._filters
+
+    def _apply(self, step: str, batch: nftables.Batch) -> None:
+        self._filter_socket.transact(step, *batch.finish())
 
     def close(self) -> None:
         for each in (self._routes, self._filters):
@@ -189,6 +193,9 @@ class _Worker:
         for path, value in (
             (_IPV4_SETTINGS / "ip_forward", "1"),
             (own / "forwarding", "1"),
+            # Every Pod's way to another goes in and out by the bridge, for which the kernel would advise a shortcut
+            # past connection tracking. "all" overrides the bridge's; other links keep their own setting.
+            (_IPV4_SETTINGS / "conf/all/send_redirects", "0"),
             (own / "send_redirects", "0"),
             (own / "rp_filter", "0"),
             (own / "route_localnet", "1"),
@@ -307,8 +314,15 @@ class _Worker:
         if self._addresses is not None:
             self._addresses.release(sandbox_id)
 
+    def _own_tables(self) -> list[str]:
+        request = nftables.ask(nftables.NFT_MSG_GETTABLE, nftables.NFPROTO_IPV4)
+        bodies = self._filter_socket.get("list tables", request)
+        names = (nftables.name_in(body, nftables.NFT_MSG_GETTABLE)[1] for body in bodies)
+        return [name for name in names if name.startswith(self._config.table_prefix)]
+
     def purge(self) -> None:
-        self._apply(f"remove table {self._config.table}", rules.purge(self._config.table))
+        for table in self._own_tables():
+            self._apply(f"remove table {table}", rules.purge(table))
         own = [each for name, each in self._links().items() if name.startswith(self._config.port_prefix)]
         for each in own:
             step = f"delete {each.name}"

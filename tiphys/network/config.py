@@ -42,8 +42,13 @@ class NetworkConfig:
         return f"tp{self.tag}"
 
     @property
+    def table_prefix(self) -> str:
+        """What the nftables tables of this cluster begin with, those of its proxy too."""
+        return f"tiphys-{self.tag}-"
+
+    @property
     def table(self) -> str:
-        return f"tiphys-{self.tag}-network"
+        return self.table_prefix + "network"
 
     @property
     def port_prefix(self) -> str:

@@ -1,7 +1,6 @@
 """The packet rules of a node's own Pods: masquerade, host ports, hairpins. Pure: makes transactions, sends none."""
 
 import socket
-import struct
 from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Network
 from itertools import islice
@@ -9,9 +8,7 @@ from typing import NamedTuple
 
 from tiphys.wire import nftables as nft
 
-PREROUTING, OUTPUT, POSTROUTING, HOST_PORTS = "prerouting", "output", "postrouting", "host-ports"
-GUARD_IN, GUARD_OUT = "guard-in", "guard-out"
-_REDIRECT = 5
+PREROUTING, OUTPUT, POSTROUTING, HOST_PORTS, GUARD = "prerouting", "output", "postrouting", "host-ports", "guard"
 _HAIRPIN_LIMIT = 1 << 16
 
 _TARGET = (nft.IPV4, nft.PORT)
@@ -66,8 +63,7 @@ def setup(table: str, bridge: str, pod_cidr: str, cluster_cidr: str, ports: Sequ
     batch.add_base_chain(nft.BaseChain(PREROUTING, "nat", nft.NF_INET_PRE_ROUTING, nft.NF_IP_PRI_NAT_DST + 5))
     batch.add_base_chain(nft.BaseChain(OUTPUT, "nat", nft.NF_INET_LOCAL_OUT, nft.NF_IP_PRI_NAT_DST + 5))
     batch.add_base_chain(nft.BaseChain(POSTROUTING, "nat", nft.NF_INET_POST_ROUTING, nft.NF_IP_PRI_NAT_SRC))
-    batch.add_base_chain(nft.BaseChain(GUARD_IN, "filter", nft.NF_INET_PRE_ROUTING, nft.NF_IP_PRI_RAW))
-    batch.add_base_chain(nft.BaseChain(GUARD_OUT, "filter", nft.NF_INET_LOCAL_OUT, nft.NF_IP_PRI_FILTER))
+    batch.add_base_chain(nft.BaseChain(GUARD, "filter", nft.NF_INET_PRE_ROUTING, nft.NF_IP_PRI_RAW))
     for chain, rule in _rules(bridge, IPv4Network(pod_cidr), IPv4Network(cluster_cidr)):
         batch.add_rule(chain, rule)
     pods = (address.packed for address in islice(IPv4Network(pod_cidr).hosts(), _HAIRPIN_LIMIT))
@@ -122,22 +118,10 @@ def _rules(bridge: str, pods: IPv4Network, cluster: IPv4Network) -> list[tuple[s
         # The bridge may carry 127.0.0.1 so that host ports work there (route_localnet); a Pod must not use that.
         # Before connection tracking, so that answers still bear the bridge's address and pass.
         (
-            GUARD_IN,
+            GUARD,
             (
                 *nft.interface_name(nft.NFT_META_IIFNAME, bridge),
                 *nft.destination_in(*loopback), nft.decide(nft.DROP),
-            ),
-        ),
-        # Every Pod's way to another goes in and out by the bridge, for which the kernel advises a shortcut
-        # by ICMP redirect; taken, connection tracking would miss half of the traffic. The sysctl alone does
-        # not help: "all" on the host overrides the bridge's.
-        (
-            GUARD_OUT,
-            (
-                *nft.interface_name(nft.NFT_META_OIFNAME, bridge),
-                nft.protocol(), nft.compare(bytes((socket.IPPROTO_ICMP,))),
-                nft.payload(nft.NFT_PAYLOAD_TRANSPORT_HEADER, 0, 1), nft.compare(struct.pack("B", _REDIRECT)),
-                nft.decide(nft.DROP),
             ),
         ),
     ]  # fmt: skip
@@ -154,7 +138,7 @@ def change_ports(table: str, added: Sequence[Element], removed: Sequence[Element
 
 
 def purge(table: str) -> nft.Batch:
-    """Remove the table; no error if there is none."""
+    """Remove a table; no error if there is none."""
     batch = nft.Batch(nft.NFPROTO_IPV4, table)
     batch.add_table()
     batch.delete_table()

@@ -1,0 +1,58 @@
+"""The proxy's edge to the kernel. Blocking; one thread at a time."""
+
+from collections.abc import Callable, Iterable
+
+from tiphys.network.sockets import NETLINK_NETFILTER, NetlinkError, NetlinkSocket
+from tiphys.proxy.ruleset import Existing
+from tiphys.wire import conntrack
+from tiphys.wire import nftables as nft
+from tiphys.wire.conntrack import Flow
+
+_UDP = 17
+_ENOENT = 2
+
+
+class Kernel:
+    """One netlink socket and one table."""
+
+    def __init__(self, table: str) -> None:
+        self._table = table
+        self._socket = NetlinkSocket(NETLINK_NETFILTER)
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def existing(self) -> Existing:
+        """What an earlier process has left."""
+        return Existing(
+            frozenset(self._names(nft.NFT_MSG_GETCHAIN)),
+            frozenset(self._names(nft.NFT_MSG_GETSET)),
+        )
+
+    def _names(self, kind: int) -> Iterable[str]:
+        request = nft.ask(kind, nft.NFPROTO_IPV4, self._table)
+        try:
+            bodies = self._socket.get(f"list table {self._table}", request)
+        except NetlinkError as error:
+            if error.errno == _ENOENT:
+                return
+            raise
+        for body in bodies:
+            table, name = nft.name_in(body, kind)
+            if table == self._table and not name.startswith("__map"):
+                yield name
+
+    def commit(self, batch: nft.Batch) -> None:
+        """All of the batch or, raising NetlinkError, none of it."""
+        if len(batch):
+            self._socket.transact(f"write table {self._table}", *batch.finish())
+
+    def delete_flows(self, choose: Callable[[Iterable[Flow]], list[Flow]]) -> int:
+        """Delete the UDP flows that ``choose`` returns; their number."""
+        bodies = self._socket.get("list connections", conntrack.list_flows())
+        flows = (flow for body in bodies if (flow := conntrack.flow(body, _UDP)) is not None)
+        chosen = choose(flows)
+        if chosen:
+            # Some may have ended by themselves meanwhile.
+            self._socket.run("delete connections", [conntrack.delete_flow(flow) for flow in chosen], (_ENOENT,))
+        return len(chosen)
