@@ -5,6 +5,7 @@ together where an error is found. Answers of pure name checks are remembered:
 the same few names, labels and keys come again and again.
 """
 
+import ipaddress
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, TypeAlias
@@ -182,3 +183,19 @@ def at_most_one(errs: Errors, path: str, present: Iterable[str], detail: str) ->
     """Report every field beyond the first of those that are set."""
     for field in list(present)[1:]:
         errs.append(fields.forbidden(f"{path}.{field}", detail))
+
+
+@lru_cache(maxsize=1024)
+def special_address(value: str) -> tuple[str, ...]:
+    """Addresses that no endpoint and no external address may have."""
+    address = ipaddress.ip_address(value)
+    found: list[str] = []
+    if address.is_unspecified:
+        found.append(f"may not be unspecified ({value})")
+    if address.is_loopback:
+        found.append("may not be in the loopback range (127.0.0.0/8, ::1/128)")
+    if address.is_link_local:
+        found.append("may not be in the link-local range (169.254.0.0/16, fe80::/10)")
+    if address.is_multicast and value.startswith("224.0.0."):
+        found.append("may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)")
+    return tuple(found)

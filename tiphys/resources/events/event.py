@@ -29,7 +29,9 @@ def to_core(event: events_v1.Event) -> core_v1.Event:
         related=event.related,
         reportingComponent=event.reportingController,
         reportingInstance=event.reportingInstance,
-        series=series and core_v1.EventSeries(count=series.count, lastObservedTime=series.lastObservedTime),
+        series=None
+        if series is None
+        else core_v1.EventSeries(count=series.count, lastObservedTime=series.lastObservedTime),
         source=event.deprecatedSource or core_v1.EventSource(),
     )
 
@@ -51,7 +53,9 @@ def from_core(event: core_v1.Event) -> events_v1.Event:
         related=event.related,
         reportingController=event.reportingComponent,
         reportingInstance=event.reportingInstance,
-        series=series and events_v1.EventSeries(count=series.count or 0, lastObservedTime=series.lastObservedTime),
+        series=None
+        if series is None
+        else events_v1.EventSeries(count=series.count or 0, lastObservedTime=series.lastObservedTime),
         deprecatedSource=event.source,
     )
 

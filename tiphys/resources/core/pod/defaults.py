@@ -101,8 +101,9 @@ def _default_container(container: AnyContainer) -> None:
     _default_probe(container.readinessProbe)
     _default_probe(container.startupProbe)
     if container.lifecycle is not None:
-        _default_http(container.lifecycle.postStart and container.lifecycle.postStart.httpGet)
-        _default_http(container.lifecycle.preStop and container.lifecycle.preStop.httpGet)
+        for handler in (container.lifecycle.postStart, container.lifecycle.preStop):
+            if handler is not None:
+                _default_http(handler.httpGet)
 
 
 @lru_cache(maxsize=4096)

@@ -25,7 +25,7 @@ def qos_class(pod: core_v1.Pod) -> str:
 
 
 def _positive(amounts: Mapping[str, str] | None) -> bool:
-    return bool(amounts) and any(amounts.get(name, "0") != "0" for name in COMPUTE)
+    return any((amounts or {}).get(name, "0") != "0" for name in COMPUTE)
 
 
 def _guaranteed(resources: core_v1.ResourceRequirements) -> bool:

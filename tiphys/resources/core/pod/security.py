@@ -9,7 +9,7 @@ from tiphys.resources.checks import Errors
 
 SECCOMP_TYPES = ("Localhost", "RuntimeDefault", "Unconfined")
 APPARMOR_TYPES = ("Localhost", "RuntimeDefault", "Unconfined")
-_sysctl = re.compile(r"([a-z0-9]([-_a-z0-9]*[a-z0-9])?[./])*[a-z0-9]([-_a-z0-9]*[a-z0-9])?").fullmatch
+_SYSCTL = re.compile(r"([a-z0-9]([-_a-z0-9]*[a-z0-9])?[./])*[a-z0-9]([-_a-z0-9]*[a-z0-9])?")
 
 
 def validate_container(errs: Errors, path: str, context: core_v1.SecurityContext) -> None:
@@ -98,8 +98,8 @@ def _sysctls(errs: Errors, path: str, sysctls: list[core_v1.Sysctl]) -> None:
         here = f"{path}[{index}].name"
         if not sysctl.name:
             errs.append(fields.required(here))
-        elif len(sysctl.name) > 253 or not _sysctl(sysctl.name):
-            detail = f"must have at most 253 characters and match regex {_sysctl.__self__.pattern}"
+        elif len(sysctl.name) > 253 or not _SYSCTL.fullmatch(sysctl.name):
+            detail = f"must have at most 253 characters and match regex ^{_SYSCTL.pattern}$"
             errs.append(fields.invalid(here, sysctl.name, detail))
         elif sysctl.name in seen:
             errs.append(fields.duplicate(here, sysctl.name))

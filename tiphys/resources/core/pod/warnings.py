@@ -15,10 +15,11 @@ DEPRECATED_NODE_LABELS = {
 
 
 def pod_spec_warnings(path: str, spec: core_v1.PodSpec) -> list[str]:
-    found: list[str] = []
-    for key in sorted(spec.nodeSelector or ()):
-        if key in DEPRECATED_NODE_LABELS:
-            found.append(f"{path}.nodeSelector[{key}]: {DEPRECATED_NODE_LABELS[key]}")
+    found = [
+        f"{path}.nodeSelector[{key}]: {DEPRECATED_NODE_LABELS[key]}"
+        for key in sorted(spec.nodeSelector or ())
+        if key in DEPRECATED_NODE_LABELS
+    ]
     for index, alias in enumerate(spec.hostAliases or ()):
         others = [i for i, other in enumerate(spec.hostAliases or ()) if other.ip == alias.ip and i < index]
         if others:
