@@ -13,6 +13,7 @@ from tiphys.apiserver.objects import CachedObjects
 from tiphys.apiserver.registry import pods, scale
 from tiphys.apiserver.registry.endpoint import Endpoint, Services
 from tiphys.apiserver.seams import Objects, Seams
+from tiphys.apiserver.server import Listener
 from tiphys.apiserver.watch import Hub
 from tiphys.base.clock import Clock, RealClock
 from tiphys.base.ids import Ids
@@ -72,7 +73,7 @@ class ApiServer:
         services.admission = made.admission
         routes = Routes(self._endpoints, SUBRESOURCES, made.routes, made.resource_routes)
         self._handler = Handler(made, routes, services, self._objects)
-        self._failed: asyncio.Future[None] | None = None
+        self._listener = Listener(self.handle, config, self._clock)
 
     @property
     def objects(self) -> Objects:
@@ -89,6 +90,7 @@ class ApiServer:
     ) -> None:
         for hub in self._hubs:
             hub.close()
+        await self._listener.close()
         self._cache.stop()
         if self._feeder is not None:
             self._feeder.cancel()
@@ -98,6 +100,15 @@ class ApiServer:
     async def handle(self, request: Request) -> Response:
         """Answer one request, whatever carried it."""
         return await self._handler.handle(request)
+
+    async def serve(self) -> None:
+        """Listen as the configuration says, until the server ends; raises OSError."""
+        await self._listener.start()
+
+    @property
+    def port(self) -> int:
+        """Where it listens; 0 before ``serve``."""
+        return self._listener.port
 
     async def wait(self) -> None:
         """Return only by raising, when the server has failed."""

@@ -30,7 +30,7 @@ def first(query: Mapping[str, Sequence[str]], name: str) -> str:
 def flag(query: Mapping[str, Sequence[str]], name: str) -> bool:
     """Whether a boolean parameter is on; ``?watch`` alone and any word but a "no" switch it on."""
     values = query.get(name)
-    return bool(values) and values[0].lower() not in ("false", "0")
+    return values is not None and len(values) > 0 and values[0].lower() not in ("false", "0")
 
 
 def attributes_of(request: Request) -> Attributes:
