@@ -1,0 +1,59 @@
+"""What a plugin is: a column of yes and no, a column of points, or both.
+
+Plugins work on rows of the node table, so that a result computed once for a
+class of Pods can be repaired where nodes changed. A plugin whose answer for one
+node depends on other nodes (spreading) is asked anew for each Pod.
+"""
+
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from tiphys.scheduler.nodes import Bools, Ints, NodeTable
+from tiphys.scheduler.pods import PodInfo
+
+Rows = npt.NDArray[np.intp]
+MAX_SCORE = 100
+
+
+class Plugin:
+    """Base of all plugins; a filter overrides ``filter`` and ``reasons``, a score ``score``."""
+
+    name = ""
+    #: What makes its column outdated: node objects, what Pods take, or the placement of any Pod anywhere.
+    reads: Literal["facts", "usage", "placement"] = "facts"
+    filters = False
+    #: 0 for a plugin that does not score.
+    weight = 0
+    #: Evicting Pods would not help where this filter says no.
+    unresolvable = True
+
+    def applies(self, info: PodInfo) -> bool:
+        """False where the plugin has nothing to say for such a Pod: it is then left out."""
+        return True
+
+    def filter(self, info: PodInfo, nodes: NodeTable, rows: Rows) -> Bools:
+        """For each of ``rows``, whether the Pod may go there."""
+        raise NotImplementedError
+
+    def reasons(self, info: PodInfo, nodes: NodeTable, row: int) -> list[str]:
+        """Why not, for a row that ``filter`` refused."""
+        raise NotImplementedError
+
+    def score(self, info: PodInfo, nodes: NodeTable, rows: Rows) -> Ints:
+        """Points for each of ``rows``, higher is better; 0 to 100 unless ``normalized`` brings them there."""
+        raise NotImplementedError
+
+    def normalized(self, scores: Ints) -> Ints | None:
+        """Scores of the feasible rows brought to 0 to 100; None if all would be equal."""
+        return scores
+
+
+def scaled(scores: Ints, reverse: bool) -> Ints | None:
+    """The highest becomes 100, all others in proportion; reversed, the lowest is best."""
+    highest = int(scores.max(initial=0))
+    if highest == 0:
+        return None
+    points = scores * MAX_SCORE // highest
+    return MAX_SCORE - points if reverse else points
