@@ -68,4 +68,10 @@ NAME = Column(
 AGE = Column("Age", age, description="Time since the object was created.")
 CONTAINERS = Column("Containers", container_names, priority=1, description="Names of the template's containers.")
 IMAGES = Column("Images", container_images, priority=1, description="Images of the template's containers.")
+CREATED_AT = Column(
+    "Created At",
+    lambda obj, now: obj.metadata.creationTimestamp or "",
+    format="date",
+    description="When the object was created.",
+)
 DEFAULT_COLUMNS = (NAME, AGE)

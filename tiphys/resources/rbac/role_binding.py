@@ -1,20 +1,45 @@
 """RoleBinding."""
 
 from tiphys.api import rbac_v1
-from tiphys.resources import columns
+from tiphys.machinery.fields import FieldError
+from tiphys.resources import checks
+from tiphys.resources.checks import Errors
+from tiphys.resources.rbac.bindings import COLUMNS, default_binding, validate_binding, validate_reference_kept
+from tiphys.resources.rbac.rules import GROUP
 from tiphys.resources.rules import Resource, Strategy
 
 
+def validate(binding: rbac_v1.RoleBinding) -> Errors:
+    errs: Errors = []
+    validate_binding(errs, binding.roleRef, binding.subjects or [], ("Role", "ClusterRole"), namespaced=True)
+    return errs
+
+
 class RoleBindingStrategy(Strategy[rbac_v1.RoleBinding]):
-    """What the main endpoint allows."""
+    """The main endpoint; that nobody grants more than he has is the API server's to check."""
+
+    create_on_update = True
+
+    def default(self, obj: rbac_v1.RoleBinding) -> None:
+        default_binding(obj.roleRef, obj.subjects or [])
+
+    def validate_create(self, obj: rbac_v1.RoleBinding) -> list[FieldError]:
+        return validate(obj)
+
+    def validate_update(self, obj: rbac_v1.RoleBinding, old: rbac_v1.RoleBinding) -> list[FieldError]:
+        errs = validate(obj)
+        validate_reference_kept(errs, obj.roleRef, old.roleRef)
+        return errs
 
 
 ROW = Resource(
-    group="rbac.authorization.k8s.io",
+    group=GROUP,
     version="v1",
     kind="RoleBinding",
     plural="rolebindings",
     cls=rbac_v1.RoleBinding,
     strategy=RoleBindingStrategy(),
-    columns=columns.DEFAULT_COLUMNS,
+    namespaced=True,
+    columns=COLUMNS,
+    name_problems=checks.path_segment,
 )
