@@ -12,7 +12,6 @@ reconcile will see what became of it.
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from functools import partial
 from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
@@ -80,9 +79,7 @@ class Client:
         found = self._typed.get(cls)
         if found is None:
             row = table.by_class(cls)  # type: ignore[arg-type]  # a Struct class, or LookupError
-            # Lenient: fields that a newer server knows and we do not are dropped.
-            decode: Callable[[bytes], U] = partial(codec.decode, cls)
-            found = ResourceClient(self, row.group, row.version, row.plural, row.namespaced, decode)
+            found = ResourceClient(self, row.group, row.version, row.plural, row.namespaced, _decode_as(cls))
             self._typed[cls] = found
         return found
 
@@ -295,6 +292,22 @@ class ResourceClient(Generic[T]):
             timeoutSeconds=str(timeout_seconds) if timeout_seconds else "",
         )
         return self.client.open("GET", self.path(namespace), query)
+
+
+def _decode_as(cls: type[U]) -> Callable[[bytes], U]:
+    """Decodes what a server sent: canonical already, so the plain decoder will do.
+
+    Only what a newer server added, and we do not know, takes the slow way, and is dropped.
+    """
+    fast = codec.decoder(cls).decode
+
+    def decode(data: bytes) -> U:
+        try:
+            return fast(data)
+        except msgspec.DecodeError:
+            return codec.decode(cls, bytes(data))
+
+    return decode
 
 
 def status_error(code: int, body: bytes) -> errors.StatusError:

@@ -336,6 +336,11 @@ class Informers:
         """
         return cast("Informer[V]", self._of(self.client.of(cls), Selection(namespace, labels, fields), view, transform))
 
+    def find(self, cls: type[Any]) -> Informer[Any] | None:
+        """The informer of all objects of ``cls``, whole, if anybody has asked for it."""
+        resource = self.client.of(cls)
+        return self._informers.get((resource.group, resource.version, resource.plural, Selection(), None, None))
+
     def view_of(
         self,
         cls: type[Any],

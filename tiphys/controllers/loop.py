@@ -10,12 +10,25 @@ from tiphys.client import Client, Informers
 from tiphys.controllers.base import Context, Controller
 from tiphys.controllers.config import Config
 from tiphys.controllers.deployment.controller import DeploymentController
+from tiphys.controllers.endpoints.controller import EndpointsController
+from tiphys.controllers.endpointslice.controller import EndpointSliceController
+from tiphys.controllers.garbagecollector.controller import GarbageCollector
+from tiphys.controllers.namespace.controller import NamespaceController
 from tiphys.controllers.replicaset.controller import ReplicaSetController
+from tiphys.controllers.rootca.controller import RootCAController
+from tiphys.controllers.serviceaccount.controller import ServiceAccountController
 
 #: One row per controller. See docs/design/controllers.md, "How to add a controller".
 CONTROLLERS: tuple[type[Controller], ...] = (
+    NamespaceController,
+    ServiceAccountController,
+    RootCAController,
     DeploymentController,
     ReplicaSetController,
+    EndpointSliceController,
+    EndpointsController,
+    # Last: it shares the informers that the others have asked for.
+    GarbageCollector,
 )
 
 
