@@ -113,7 +113,5 @@ def _gates(pod: core_v1.Pod) -> Verdict:
                 f"corresponding condition of pod readiness gate {quote(gate.conditionType)} does not exist."
             )
         elif status != "True":
-            messages.append(
-                f'the status of pod readiness gate {quote(gate.conditionType)} is not "True", but {status}'
-            )
+            messages.append(f'the status of pod readiness gate {quote(gate.conditionType)} is not "True", but {status}')
     return (False, "ReadinessGatesNotReady", ", ".join(messages)) if messages else (True, "", "")

@@ -82,7 +82,7 @@ class CriClient:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._channel is not None:
-            await self._channel.close()
+            await self._channel.close(None)
 
     # The node
 
@@ -189,9 +189,7 @@ class CriClient:
         answer = await _answer(self._images.ImageStatus(request, timeout=CALL_SECONDS))
         return answer.image if answer.HasField("image") and answer.image.id else None
 
-    async def pull(
-        self, name: str, auth: api_pb2.AuthConfig | None, sandbox: api_pb2.PodSandboxConfig | None
-    ) -> str:
+    async def pull(self, name: str, auth: api_pb2.AuthConfig | None, sandbox: api_pb2.PodSandboxConfig | None) -> str:
         request = api_pb2.PullImageRequest(image=api_pb2.ImageSpec(image=name), auth=auth, sandbox_config=sandbox)
         # No time-out: a large image takes as long as it takes, and who waits can cancel.
         return str((await _answer(self._images.PullImage(request))).image_ref)

@@ -32,10 +32,8 @@ def qos_class(pod: core_v1.Pod) -> QosClass:
         limits = _compute(resources.limits)
         requests = _compute(resources.requests)
         any_set = any_set or bool(limits or requests)
-        if set(limits) != {"cpu", "memory"}:
-            guaranteed = False
-        elif any(quantity.compare(requests.get(name, limit), limit) for name, limit in limits.items()):
-            guaranteed = False
+        equal = all(not quantity.compare(requests.get(name, limit), limit) for name, limit in limits.items())
+        guaranteed = guaranteed and equal and set(limits) == {"cpu", "memory"}
     if not any_set:
         return "BestEffort"
     return "Guaranteed" if guaranteed else "Burstable"

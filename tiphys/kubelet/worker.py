@@ -74,10 +74,11 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """What the runtime has. ``complete``: what is not in it does not exist."""
+    """What the runtime has. ``complete``: what is not in it did not exist at ``asked_at`` (nanoseconds)."""
 
     facts: PodFact
     complete: bool = False
+    asked_at: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,7 +295,7 @@ class PodWorker:
     runtime_name: str = "tiphys"
     stage: Stage = "new"
     #: The newest that is known of the runtime.
-    facts: PodFact = PodFact("", "", "")
+    facts: PodFact = field(default_factory=lambda: PodFact("", "", ""))
     #: The status last reported; what the API had when the worker was made.
     reported: core_v1.PodStatus = field(default_factory=core_v1.PodStatus)
     removed: bool = False
@@ -432,9 +433,12 @@ class PodWorker:
     def _observe(self, event: Observed, out: list[Instruction]) -> None:
         new = event.facts
         if event.complete:
-            sandboxes = {s.id: s for s in new.sandboxes}
+            # What was made while the runtime was being asked is not in its answer.
+            sandboxes = {s.id: s for s in self.facts.sandboxes if s.created_at >= event.asked_at}
+            sandboxes |= {s.id: s for s in new.sandboxes}
             known = {c.id: c for c in self.facts.containers}
-            containers = {c.id: c.newer(known[c.id]) if c.id in known else c for c in new.containers}
+            containers = {c.id: c for c in self.facts.containers if c.created_at >= event.asked_at}
+            containers |= {c.id: c.newer(known[c.id]) if c.id in known else c for c in new.containers}
         else:
             sandboxes = {s.id: s for s in self.facts.sandboxes} | {s.id: s for s in new.sandboxes}
             containers = {c.id: c for c in self.facts.containers}
@@ -446,13 +450,13 @@ class PodWorker:
         self.facts = PodFact(
             self.facts.uid, self.facts.namespace, self.facts.name, tuple(sandboxes.values()), tuple(containers.values())
         )
-        for container in list(self._probing):
-            fact = containers.get(container)
-            if fact is None or fact.state != "running":
-                kinds = self._probing.pop(container)
-                out.append(StopProbes(container, tuple(sorted(kinds))))
-                for kind in kinds:
-                    self._verdicts.pop((container, kind), None)
+        for container_id in list(self._probing):
+            probed = containers.get(container_id)
+            if probed is None or probed.state != "running":
+                kinds = self._probing.pop(container_id)
+                out.append(StopProbes(container_id, tuple(sorted(kinds))))
+                for kind in ("startup", "readiness", "liveness"):
+                    self._verdicts.pop((container_id, kind), None)
         for known_fact in containers.values():
             if known_fact.state == "exited":
                 self._killing.pop(known_fact.id, None)
@@ -515,9 +519,10 @@ class PodWorker:
             if restart.is_sidecar(container):
                 continue
             last = self._last(container.name)
-            if last is not None and last.state == "exited" and last.exit_code != 0:
-                if not restart.init_runs_again(self.pod, container, last.exit_code):
-                    return True
+            if last is None or last.state != "exited" or last.exit_code == 0:
+                continue
+            if not restart.init_runs_again(self.pod, container, last.exit_code):
+                return True
         for app in self.pod.spec.containers:
             last = self._last(app.name)
             if last is None or last.state != "exited" or self._again("app", app, last):
@@ -647,9 +652,7 @@ class PodWorker:
     def _is_started(self, fact: ContainerFact, container: restart.AnyContainer) -> bool:
         return container.startupProbe is None or self._verdicts.get((fact.id, "startup")) is True
 
-    def _start(
-        self, container: restart.AnyContainer, kind: ContainerKind, now: float, out: list[Instruction]
-    ) -> bool:
+    def _start(self, container: restart.AnyContainer, kind: ContainerKind, now: float, out: list[Instruction]) -> bool:
         """Issue the start unless it has to wait; False if it waits."""
         name = container.name
         if self._volumes != "ready":
@@ -869,9 +872,7 @@ class PodWorker:
             SandboxFact(s.id, False, s.attempt, s.created_at, s.ips, s.host_network) if s.id == sandbox_id else s
             for s in self.facts.sandboxes
         )
-        self.facts = PodFact(
-            self.facts.uid, self.facts.namespace, self.facts.name, sandboxes, self.facts.containers
-        )
+        self.facts = PodFact(self.facts.uid, self.facts.namespace, self.facts.name, sandboxes, self.facts.containers)
 
     def _ended(self, now: datetime, out: list[Instruction]) -> None:
         leaving = self.removed or self.pod.metadata.deletionTimestamp is not None
