@@ -6,6 +6,7 @@ needed, cost a second, slower pass and are dropped; ``strict`` reports them.
 """
 
 import importlib
+from collections.abc import Callable
 from functools import cache, lru_cache
 from typing import Any, Final, TypeVar
 
@@ -54,9 +55,11 @@ _encoder: Final = msgspec.json.Encoder(enc_hook=str)
 _generic: Final = msgspec.json.Decoder()
 
 
-@cache
-def _decoder(cls: Any) -> msgspec.json.Decoder[Any]:
+def _make_decoder(cls: Any) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(cls, dec_hook=_dec_hook)
+
+
+_decoder: Final[Callable[[Any], msgspec.json.Decoder[Any]]] = cache(_make_decoder)
 
 
 def decoder(cls: type[T]) -> msgspec.json.Decoder[T]:

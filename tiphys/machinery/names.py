@@ -68,6 +68,11 @@ _RELAXED_ENV_VAR_TEXT: Final = (
 )
 
 
+def _size(value: str) -> int:
+    """Kubernetes counts bytes."""
+    return len(value) if value.isascii() else len(value.encode())
+
+
 def max_length(length: int) -> str:
     return f"must be no more than {length} bytes"
 
@@ -85,7 +90,7 @@ def inclusive_range(low: int, high: int) -> str:
 
 def dns1123_label(value: str) -> list[str]:
     found = []
-    if len(value) > DNS1123_LABEL_MAX:
+    if _size(value) > DNS1123_LABEL_MAX:
         found.append(max_length(DNS1123_LABEL_MAX))
     if not _label(value):
         if _subdomain(value):
@@ -98,7 +103,7 @@ def dns1123_label(value: str) -> list[str]:
 
 def dns1123_subdomain(value: str) -> list[str]:
     found = []
-    if len(value) > DNS1123_SUBDOMAIN_MAX:
+    if _size(value) > DNS1123_SUBDOMAIN_MAX:
         found.append(max_length(DNS1123_SUBDOMAIN_MAX))
     if not _subdomain(value):
         found.append(regex_error(_SUBDOMAIN_TEXT, _SUBDOMAIN, "example.com"))
@@ -107,7 +112,7 @@ def dns1123_subdomain(value: str) -> list[str]:
 
 def wildcard_dns1123_subdomain(value: str) -> list[str]:
     found = []
-    if len(value) > DNS1123_SUBDOMAIN_MAX:
+    if _size(value) > DNS1123_SUBDOMAIN_MAX:
         found.append(max_length(DNS1123_SUBDOMAIN_MAX))
     if not _wildcard(value):
         found.append(regex_error(_WILDCARD_TEXT, rf"\*\.{_SUBDOMAIN}", "*.example.com"))
@@ -116,7 +121,7 @@ def wildcard_dns1123_subdomain(value: str) -> list[str]:
 
 def dns1035_label(value: str) -> list[str]:
     found = []
-    if len(value) > DNS1035_LABEL_MAX:
+    if _size(value) > DNS1035_LABEL_MAX:
         found.append(max_length(DNS1035_LABEL_MAX))
     if not _dns1035(value):
         found.append(regex_error(_DNS1035_TEXT, _DNS1035, "my-name", "abc-123"))
@@ -144,7 +149,7 @@ def qualified_name(value: str) -> list[str]:
         ]
     if not name:
         found.append("name part " + "must be non-empty")
-    elif len(name) > QUALIFIED_NAME_MAX:
+    elif _size(name) > QUALIFIED_NAME_MAX:
         found.append("name part " + max_length(QUALIFIED_NAME_MAX))
     if not _qualified(name):
         found.append("name part " + regex_error(_QUALIFIED_TEXT, _QUALIFIED, *examples))
@@ -153,7 +158,7 @@ def qualified_name(value: str) -> list[str]:
 
 def label_value(value: str) -> list[str]:
     found = []
-    if len(value) > LABEL_VALUE_MAX:
+    if _size(value) > LABEL_VALUE_MAX:
         found.append(max_length(LABEL_VALUE_MAX))
     if not _label_value(value):
         found.append(regex_error(_LABEL_VALUE_TEXT, _LABEL_VALUE, "MyValue", "my_value", "12345"))
@@ -169,7 +174,7 @@ def path_segment(value: str) -> list[str]:
 
 def config_map_key(value: str) -> list[str]:
     found = []
-    if len(value) > DNS1123_SUBDOMAIN_MAX:
+    if _size(value) > DNS1123_SUBDOMAIN_MAX:
         found.append(max_length(DNS1123_SUBDOMAIN_MAX))
     if not _config_map_key(value):
         text = "a valid config key must consist of alphanumeric characters, '-', '_' or '.'"
@@ -217,9 +222,9 @@ def port_number(port: int) -> list[str]:
 def port_name(value: str) -> list[str]:
     """IANA service names."""
     found = []
-    if len(value) > 15:
-        found.append("must be no more than 15 characters")
-    if not re.fullmatch("[-a-z0-9]*", value):
+    if _size(value) > 15:
+        found.append(max_length(15))
+    if not re.fullmatch("[-a-z0-9]+", value):
         found.append("must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)")
     if not re.search("[a-z]", value):
         found.append("must contain at least one letter (a-z)")
@@ -240,6 +245,11 @@ def http_header_name(value: str) -> list[str]:
 def percent(value: str) -> list[str]:
     text = "a valid percent string must be a numeric string followed by an ending '%'"
     return [] if _percent(value) else [regex_error(text, _PERCENT, "1%", "93%")]
+
+
+def mask_trailing_dash(value: str) -> str:
+    """A ``generateName`` prefix as the name validators may see it: its dash will not stand at the end."""
+    return value[:-2] + "a" if len(value) > 1 and value.endswith("-") else value
 
 
 def ip_address(value: str) -> list[str]:

@@ -7,7 +7,7 @@ the tables below name, for text, those that are, and for numbers and booleans
 those that are not.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any, Final, NamedTuple
 
@@ -133,8 +133,7 @@ def may_need_trim(cls: type[Any], data: bytes) -> bool:
     return False
 
 
-@cache
-def _plan(cls: Any) -> tuple[_Step, ...]:
+def _make_plan(cls: Any) -> tuple[_Step, ...]:
     attributes = {field.encode_name: field.name for field in msgspec.structs.fields(cls)}
     steps = []
     for name, shape in shapes.fields_of(cls).items():
@@ -142,6 +141,9 @@ def _plan(cls: Any) -> tuple[_Step, ...]:
         if step.droppable or step.below:
             steps.append(step)
     return tuple(steps)
+
+
+_plan: Callable[[Any], tuple[_Step, ...]] = cache(_make_plan)
 
 
 def _below(shape: Shape) -> int:
@@ -166,9 +168,11 @@ def _is_droppable(cls: type[Object], name: str, shape: Shape) -> bool:
     return (name in _PLAIN_NUMBER or field in _PLAIN_NUMBER_OF) and field not in _POINTER_NUMBER_OF
 
 
-@cache
-def _droppable_names(cls: Any) -> frozenset[bytes]:
+def _find_droppable_names(cls: Any) -> frozenset[bytes]:
     return frozenset(name.encode() for below in _classes_below(cls, set()) for name in _droppable_of(below))
+
+
+_droppable_names: Callable[[Any], frozenset[bytes]] = cache(_find_droppable_names)
 
 
 def _droppable_of(cls: type[Object]) -> Iterator[str]:

@@ -1,5 +1,6 @@
 """The types of Structs' fields, resolved once, for code that walks plain dicts beside them."""
 
+from collections.abc import Callable
 from functools import cache
 from types import UnionType
 from typing import Annotated, Any, NamedTuple, Union, get_args, get_origin
@@ -58,8 +59,7 @@ def class_name(cls: type) -> str:
     return f"{cls.__module__.rpartition('.')[2]}.{cls.__name__}"
 
 
-@cache
-def _fields_of(cls: Any) -> dict[str, Shape]:
+def _read_fields(cls: Any) -> dict[str, Shape]:
     name = class_name(cls)
     found = {}
     for field in msgspec.structs.fields(cls):
@@ -68,9 +68,8 @@ def _fields_of(cls: Any) -> dict[str, Shape]:
     return found
 
 
-def fields_of(cls: type[Any]) -> dict[str, Shape]:
-    """Shapes by the field's name on the wire."""
-    return _fields_of(cls)
+#: Shapes by the field's name on the wire.
+fields_of: Callable[[Any], dict[str, Shape]] = cache(_read_fields)
 
 
 def is_atomic(cls: type[Object]) -> bool:
