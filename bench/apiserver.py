@@ -2,7 +2,7 @@
 
     python bench/apiserver.py --port 6443 --directory /tmp/bench [--profile out.prof]
 
-Certificates are made in the directory: ca.crt, admin.crt, admin.key.
+The directory holds ca.crt, apiserver.crt and apiserver.key, unless ``--plain`` is given.
 """
 
 import argparse
@@ -26,7 +26,6 @@ async def _store(directory: Path, memory: bool) -> MemoryStore | SqliteStore:
 async def run(arguments: argparse.Namespace) -> None:
     """Serve until told to stop."""
     directory: Path = arguments.directory
-    directory.mkdir(parents=True, exist_ok=True)
     tls = {
         "certificate": str(directory / "apiserver.crt"),
         "private_key": str(directory / "apiserver.key"),
@@ -57,6 +56,7 @@ def main() -> None:
     profile = cProfile.Profile() if arguments.profile else None
     if profile:
         profile.enable()
+    arguments.directory.mkdir(parents=True, exist_ok=True)
     uvloop.run(run(arguments))
     if profile:
         profile.disable()

@@ -4,59 +4,77 @@ Source: Kubernetes docs, "Kubernetes API Concepts", "Validation for unrecognized
 or duplicate fields"; KEP-2885 Server Side Unknown Field Validation.
 """
 
-from typing import Any
-
-import msgspec
+from typing import Any, Final, NamedTuple
 
 from tiphys.api.scalars import Object
+from tiphys.apiserver.negotiation import ACCEPTED, JSON, UNSUPPORTED, YAML_TYPES, content_type
 from tiphys.machinery import codec, errors, fields, strict
+from tiphys.wire.exchange import Request
 
 STRICT, WARN, IGNORE = "Strict", "Warn", "Ignore"
-_SUMMARY_BYTES = 30
+OPTIONS_KINDS: Final = {"POST": "CreateOptions", "PUT": "UpdateOptions", "PATCH": "PatchOptions"}
 
 
-def directive(text: str) -> str:
+class Body(NamedTuple):
+    """A body as JSON. ``duplicates`` are sentences about keys that a YAML body sets twice."""
+
+    data: bytes
+    duplicates: list[str]
+
+
+def directive(request: Request) -> str:
     """The ``fieldValidation`` parameter; raises Invalid."""
+    given = request.query.get("fieldValidation") if request.query else None
+    text = given[0] if given else ""
     if text in ("", WARN):
         return WARN
     if text in (STRICT, IGNORE):
         return text
-    problem = fields.not_supported("fieldValidation", text, [IGNORE, STRICT, WARN])
-    raise errors.Invalid("CreateOptions", "meta.k8s.io", "", [problem])
+    problem = fields.not_supported("fieldValidation", text, ["", IGNORE, STRICT, WARN])
+    raise errors.Invalid(OPTIONS_KINDS.get(request.method, "PatchOptions"), "meta.k8s.io", "", [problem])
 
 
-def decode(cls: type[Object], body: bytes, api_version: str, kind: str, validation: str, warnings: list[str]) -> Any:
-    """The object in a JSON ``body``. Raises BadRequest; appends to ``warnings``."""
-    version = api_version.rpartition("/")[2]
+def body_of(request: Request, kind: str) -> Body:
+    """The body of a request that should hold a ``kind``; raises UnsupportedMediaType and BadRequest."""
+    media_type = content_type(request)
+    if media_type == JSON:
+        return Body(request.body, [])
+    if media_type not in YAML_TYPES:
+        raise errors.UnsupportedMediaType(UNSUPPORTED.format(", ".join(ACCEPTED)))
     try:
-        try:
-            obj: Any = codec.decoder(cls).decode(body)
-            suspicious = _may_repeat(body)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            _require_object(body, kind)
-            obj = codec.decode(cls, body)
-            suspicious = True
-        _check_kind(obj, api_version, kind)
-        if suspicious and validation != IGNORE:
-            _validate_fields(cls, body, validation, warnings)
+        document, duplicates = codec.decode_yaml(request.body)
     except codec.DecodeError as problem:
-        raise errors.BadRequest(f'{kind} in version "{version}" cannot be handled as a {kind}: {problem}') from problem
+        raise codec.unreadable(problem, kind, request.body) from problem
+    return Body(codec.encode(document), duplicates)
+
+
+def decode(cls: type[Object], request: Request, api_version: str, kind: str, warnings: list[str]) -> Any:
+    """The object in a request's body. Raises BadRequest and Invalid; appends to ``warnings``."""
+    validation = directive(request)
+    data, duplicates = body_of(request, kind)
+    try:
+        obj: Any = codec.decode(cls, data)
+    except codec.DecodeError as problem:
+        raise _refusal(problem, data, api_version, kind) from problem
+    _check_kind(obj, api_version, kind)
+    if validation != IGNORE:
+        found = strict.problems(cls, data)
+        if duplicates:
+            found = [*strict.yaml_problems(None, None, duplicates), *found]
+        if found and validation == STRICT:
+            version = api_version.rpartition("/")[2]
+            raise codec.refusal(strict_message(found), version, kind, kind, data)
+        warnings.extend(found)
     return obj
 
 
-def _may_repeat(body: bytes) -> bool:
-    """Whether a field may stand twice: a document without repetition keeps its length when it is decoded and
-    encoded again. Unusual escapes and numbers look suspicious as well; the exact check follows."""
-    return len(msgspec.json.format(body, indent=-1)) != len(msgspec.json.encode(msgspec.json.decode(body)))
-
-
-def _validate_fields(cls: type[Object], body: bytes, validation: str, warnings: list[str]) -> None:
-    found = strict.problems(cls, body)
-    if not found:
-        return
-    if validation == STRICT:
-        raise codec.DecodeError(strict_message(found))
-    warnings.extend(found)
+def decode_options(cls: type[Any], request: Request, kind: str) -> Any:
+    """An options object; unknown fields are dropped. Raises BadRequest."""
+    data = body_of(request, kind).data
+    try:
+        return codec.decode(cls, data)
+    except codec.DecodeError as problem:
+        raise _refusal(problem, data, "v1", kind) from problem
 
 
 def strict_message(found: list[str]) -> str:
@@ -64,31 +82,17 @@ def strict_message(found: list[str]) -> str:
     return f"strict decoding error: {', '.join(found)}"
 
 
-def _require_object(body: bytes, kind: str) -> None:
-    """Raises BadRequest if the text is no JSON object at all."""
-    try:
-        document = codec.decode_builtins(body)
-    except codec.DecodeError as problem:
-        raise _unrecognized(body, kind, f"couldn't get version/kind; json parse error: {problem}") from problem
+def _refusal(problem: codec.DecodeError, data: bytes, api_version: str, kind: str) -> errors.StatusError:
+    if problem.syntax:
+        return codec.unreadable(problem, kind, data)
+    document = codec.decode_builtins(data)
     if not isinstance(document, dict):
-        what = "array" if isinstance(document, list) else type(document).__name__
-        raise _unrecognized(
-            body,
-            kind,
-            f"couldn't get version/kind; json parse error: json: cannot unmarshal {what} into Go value of type struct",
-        )
-
-
-def _unrecognized(body: bytes, kind: str, why: str) -> errors.StatusError:
-    return errors.BadRequest(f"the object provided is unrecognized (must be of type {kind}): {why} ({_summary(body)})")
-
-
-def _summary(body: bytes) -> str:
-    if not body:
-        return "<empty>"
-    more = " ..." if len(body) > _SUMMARY_BYTES else ""
-    start = body[:_SUMMARY_BYTES]
-    return (start.decode(errors="replace") if start[:1] == b"{" else start.hex()) + more
+        return codec.unreadable(problem, kind, data)
+    version, found = document.get("apiVersion"), document.get("kind")
+    version = version if isinstance(version, str) and version else api_version
+    return codec.refusal(
+        problem, version.rpartition("/")[2], found if isinstance(found, str) and found else kind, kind, data
+    )
 
 
 def _check_kind(obj: Any, api_version: str, kind: str) -> None:
@@ -103,16 +107,6 @@ def _check_kind(obj: Any, api_version: str, kind: str) -> None:
     if obj.kind != kind:
         if obj.kind:
             version = api_version.rpartition("/")[2]
-            raise errors.BadRequest(
-                f'{obj.kind} in version "{version}" cannot be handled as a {kind}: '
-                f'no kind "{kind}" matches the kind "{obj.kind}" in the data'
-            )
+            why = f"no kind {kind!r} is registered for the data's kind".replace("'", '"')
+            raise codec.refusal(why, version, obj.kind, kind)
         obj.kind = kind
-
-
-def decode_lenient(cls: type[Any], body: bytes, kind: str) -> Any:
-    """An options object: unknown fields are dropped. Raises BadRequest."""
-    try:
-        return codec.decode(cls, body)
-    except codec.DecodeError as problem:
-        raise errors.BadRequest(f'{kind} in version "v1" cannot be handled as a {kind}: {problem}') from problem

@@ -80,7 +80,12 @@ class Entry:
 
     def fresh(self) -> Any:
         """The decoded object, the caller's own."""
-        return codec.decode(self.row.cls, self.head + self.tail)
+        data = self.head + self.tail
+        try:
+            return codec.decoder(self.row.cls).decode(data)
+        except msgspec.DecodeError:
+            # Written by another version, whose fields are not all ours.
+            return codec.decode(self.row.cls, data)
 
     def at(self, revision: int) -> "Entry":
         """The same object under another revision: the last state of something that left a watcher's sight."""

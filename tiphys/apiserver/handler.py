@@ -7,14 +7,14 @@ else that is raised becomes 500 with an id that the log holds too.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Final
 
 from tiphys.apiserver import negotiation
 from tiphys.apiserver.registry import creating, deleting, reading, updating, watching
 from tiphys.apiserver.registry.endpoint import JSON_HEADERS, Call, Endpoint, Services
 from tiphys.apiserver.requestinfo import attributes_of
-from tiphys.apiserver.seams import ANONYMOUS, Attributes, Context, Objects, RawRoute, ResourceRoute, Seams
+from tiphys.apiserver.seams import ANONYMOUS, OPERATIONS, Attributes, Context, Objects, RawRoute, ResourceRoute, Seams
 from tiphys.machinery import codec, errors, fields
 from tiphys.machinery.goformat import quote
 from tiphys.resources.rules import Resource, Subresource
@@ -23,7 +23,7 @@ from tiphys.wire.exchange import Request, Response
 
 log = logging.getLogger(__name__)
 
-Verb = Callable[[Call], Awaitable[Response]]
+Verb = Callable[[Call], Coroutine[None, None, Response]]
 
 VERBS: Final[Mapping[str, Verb]] = {
     "get": reading.get,
@@ -76,6 +76,12 @@ class Handler:
         self._services = services
         self._objects = objects
         self._in_flight = 0
+        #: Writes that go on although their client has left.
+        self._detached: set[asyncio.Task[Response]] = set()
+
+    async def close(self) -> None:
+        """Return once all writes have ended."""
+        await asyncio.gather(*self._detached, return_exceptions=True)
 
     async def handle(self, request: Request) -> Response:
         """The answer to ``request``."""
@@ -151,6 +157,8 @@ class Handler:
         if not attributes.subresource:
             if attributes.verb not in row.verbs or (request.method == "POST" and attributes.name):
                 raise errors.MethodNotAllowed(row.plural, attributes.verb or request.method.lower(), row.group)
+            if endpoint.allocator is not None and attributes.verb in OPERATIONS:
+                return await self._to_the_end(VERBS[attributes.verb](call))
             return await VERBS[attributes.verb](call)
         return await self._subresource(call)
 
@@ -181,6 +189,13 @@ class Handler:
         if serve is None:
             raise errors.MethodNotAllowed(f"{row.plural}/{found.name}", attributes.verb, row.group)
         return await serve(call)
+
+    async def _to_the_end(self, work: Coroutine[None, None, Response]) -> Response:
+        """Serve, and go on if the client leaves: what is reserved must stay so until the write is known."""
+        task = asyncio.create_task(work, name="detached-write")
+        self._detached.add(task)
+        task.add_done_callback(self._detached.discard)
+        return await asyncio.shield(task)
 
     def _refusal(self, problem: errors.StatusError) -> Response:
         headers = JSON_HEADERS

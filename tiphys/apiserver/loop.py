@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Self
 
+from tiphys.apiserver.allocators import ServiceAllocator
 from tiphys.apiserver.cache import Cache
 from tiphys.apiserver.config import ApiServerConfig
 from tiphys.apiserver.handler import Handler, Routes, Verb
@@ -56,6 +57,7 @@ class ApiServer:
         self._objects = CachedObjects()
         self._hubs: list[Hub] = []
         self._feeder: asyncio.Task[None] | None = None
+        self._allocator = ServiceAllocator(config, self._ids)
         endpoints_hubs: dict[int, Hub] = {}
         services = Services(store, self._cache, self._clock, self._ids, config)
         self._endpoints: list[Endpoint] = []
@@ -67,7 +69,8 @@ class ApiServer:
             if hub is None:
                 hub = endpoints_hubs[id(cache)] = Hub(cache, config.watch_buffer_bytes_max)
                 self._hubs.append(hub)
-            self._endpoints.append(Endpoint(row, cache.row, services, hub))
+            services_row = (row.group, row.plural) == ("", "services")
+            self._endpoints.append(Endpoint(row, cache.row, services, hub, self._allocator if services_row else None))
         self._objects.add(self._endpoints)
         made = seams(config, self._objects, self._clock, self._ids) if callable(seams) else seams or Seams()
         services.admission = made.admission
@@ -82,6 +85,7 @@ class ApiServer:
 
     async def __aenter__(self) -> Self:
         await self._cache.start()
+        self._allocator.follow(self._cache.of(table.by_path("", "v1", "services")))
         self._feeder = asyncio.create_task(self._cache.run(), name="apiserver-cache")
         return self
 
@@ -91,6 +95,7 @@ class ApiServer:
         for hub in self._hubs:
             hub.close()
         await self._listener.close()
+        await self._handler.close()
         self._cache.stop()
         if self._feeder is not None:
             self._feeder.cancel()

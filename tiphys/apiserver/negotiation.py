@@ -21,6 +21,7 @@ Shape = Literal["", "Table", "PartialObjectMetadata", "PartialObjectMetadataList
 JSON = "application/json"
 YAML = "application/yaml"
 ACCEPTED = (JSON, YAML)
+YAML_TYPES = (YAML, "application/x-yaml", "text/yaml")
 NOT_ACCEPTABLE = f"only the following media types are accepted: {', '.join(ACCEPTED)}"
 UNSUPPORTED = "the body of the request was in an unknown format - accepted media types include: {}"
 META_VERSIONS = ("v1", "v1beta1")
@@ -63,7 +64,7 @@ def _clauses(header: str) -> list[_Clause]:
 def _media_type(clause: _Clause) -> str:
     if clause.media_type in ("*/*", "application/*", "", JSON):
         return JSON
-    if clause.media_type in (YAML, "application/x-yaml", "text/yaml"):
+    if clause.media_type in YAML_TYPES:
         return YAML
     return ""
 
@@ -116,25 +117,6 @@ def compressed(body: bytes) -> bytes:
     return gzip.compress(body, compresslevel=1, mtime=0)
 
 
-class _JsonLoader(yaml.CSafeLoader):
-    """YAML as JSON's superset: times and dates stay text."""
-
-
-_JsonLoader.yaml_implicit_resolvers = {
-    letter: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
-    for letter, resolvers in yaml.CSafeLoader.yaml_implicit_resolvers.items()
-}
-
-
-def json_from_yaml(body: bytes) -> bytes:
-    """The first document of a YAML text, as JSON; raises BadRequest."""
-    try:
-        return msgspec.json.encode(yaml.load(body, _JsonLoader))
-    except (yaml.YAMLError, UnicodeDecodeError, TypeError, msgspec.MsgspecError) as problem:
-        text = " ".join(str(problem).split())
-        raise errors.BadRequest(f"error converting YAML to JSON: yaml: {text}") from problem
-
-
 def yaml_from_json(body: bytes) -> bytes:
     """A JSON text as YAML with sorted keys."""
     text: bytes = yaml.dump(
@@ -146,16 +128,6 @@ def yaml_from_json(body: bytes) -> bytes:
 def content_type(request: Request) -> str:
     """The body's media type without parameters; JSON where none is said."""
     return request.headers.get("content-type", "").partition(";")[0].strip().lower() or JSON
-
-
-def json_body(request: Request) -> bytes:
-    """The body as JSON; raises UnsupportedMediaType."""
-    media_type = content_type(request)
-    if media_type == JSON:
-        return request.body
-    if media_type in (YAML, "application/x-yaml", "text/yaml"):
-        return json_from_yaml(request.body)
-    raise errors.UnsupportedMediaType(UNSUPPORTED.format(", ".join(ACCEPTED)))
 
 
 def indented(body: bytes) -> bytes:

@@ -39,7 +39,7 @@ def patch_of(call: Call, cls: type[Any] | None = None) -> Apply:
     if apply is None:
         raise errors.UnsupportedMediaType(UNSUPPORTED.format(", ".join(_appliers)))
     target = cls or call.endpoint.row.cls
-    validation = decoding.directive(call.query("fieldValidation"))
+    validation = decoding.directive(call.request)
     body = call.request.body
     try:
         patch = codec.decode_builtins(body)
@@ -52,6 +52,11 @@ def patch_of(call: Call, cls: type[Any] | None = None) -> Apply:
     if media_type != JSON_PATCH and not isinstance(patch, dict):
         raise errors.BadRequest("error decoding patch: json: cannot unmarshal the patch into an object")
     warnings = call.attributes.warnings
+    if validation != decoding.IGNORE:
+        found = strict.problems(None, body)
+        if found and validation == decoding.STRICT:
+            raise _misfit(body, decoding.strict_message(found))
+        warnings.extend(found)
 
     def patched(current: bytes) -> Any:
         document = apply(target, codec.decode_builtins(current), patch)
@@ -62,16 +67,17 @@ def patch_of(call: Call, cls: type[Any] | None = None) -> Apply:
 
 def _object(cls: type[Any], document: Any, validation: str, warnings: list[str]) -> Any:
     """The typed object of a patched document; raises Invalid."""
+    text = codec.encode(document)
     try:
-        return codec.convert(cls, document)
-    except codec.DecodeError:
-        text = codec.encode_builtins(document)
-    try:
-        found = [] if validation == decoding.IGNORE else strict.problems(cls, text)
-        if found and validation == decoding.STRICT:
-            raise codec.DecodeError(decoding.strict_message(found))
-        warnings.extend(found)
+        if validation != decoding.IGNORE and not strict.fits(cls, text):
+            found = strict.problems(cls, text)
+            if found and validation == decoding.STRICT:
+                raise codec.DecodeError(decoding.strict_message(found))
+            warnings.extend(found)
         return codec.decode(cls, text)
     except codec.DecodeError as problem:
-        invalid = fields.invalid("patch", text.decode(), str(problem))
-        raise errors.Invalid("", "", "", [invalid]) from problem
+        raise _misfit(text, str(problem)) from problem
+
+
+def _misfit(text: bytes, why: str) -> errors.StatusError:
+    return errors.Invalid("", "", "", [fields.invalid("patch", text.decode(errors="replace"), why)])

@@ -53,7 +53,7 @@ class Listener:
         self._handler = handler
         self._config = config
         self._dates = _Dates(clock)
-        self._web: web.Server[Any] | None = None
+        self._web: web.Server | None = None
         self._server: asyncio.Server | None = None
         self.port = 0
 

@@ -4,7 +4,6 @@ from typing import Any
 
 from tiphys.apiserver import decoding
 from tiphys.apiserver.entries import Entry
-from tiphys.apiserver.negotiation import json_body
 from tiphys.apiserver.registry import objectmeta
 from tiphys.apiserver.registry.allocation import allocating
 from tiphys.apiserver.registry.endpoint import Call, Endpoint
@@ -32,9 +31,7 @@ async def create(call: Call) -> Response:
 def decode_body(call: Call) -> Any:
     """The object that the body holds."""
     row = call.endpoint.row
-    validation = decoding.directive(call.query("fieldValidation"))
-    body = json_body(call.request)
-    return decoding.decode(row.cls, body, row.api_version, row.kind, validation, call.attributes.warnings)
+    return decoding.decode(row.cls, call.request, row.api_version, row.kind, call.attributes.warnings)
 
 
 async def create_object(call: Call, obj: Any) -> Entry:

@@ -15,7 +15,6 @@ from typing import Any, Literal
 from tiphys.api import meta_v1
 from tiphys.apiserver import decoding
 from tiphys.apiserver.entries import Entry
-from tiphys.apiserver.negotiation import json_body
 from tiphys.apiserver.registry.endpoint import JSON_HEADERS, Call, success
 from tiphys.apiserver.registry.reading import list_page
 from tiphys.machinery import errors, fields, times
@@ -116,9 +115,7 @@ def options_of(call: Call) -> meta_v1.DeleteOptions:
 
 
 def _decoded(call: Call) -> meta_v1.DeleteOptions:
-    options: meta_v1.DeleteOptions = decoding.decode_lenient(
-        meta_v1.DeleteOptions, json_body(call.request), "DeleteOptions"
-    )
+    options: meta_v1.DeleteOptions = decoding.decode_options(meta_v1.DeleteOptions, call.request, "DeleteOptions")
     if options.kind not in (None, "", "DeleteOptions"):
         raise errors.BadRequest(f"decoded object cannot be converted to DeleteOptions: {options.kind}")
     return options

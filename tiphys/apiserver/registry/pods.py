@@ -3,12 +3,9 @@
 Source: Kubernetes API reference, Binding v1 and Eviction v1 policy; the Pod registry, by behaviour.
 """
 
-from typing import Any
-
 from tiphys.api import core_v1, meta_v1, policy_v1
 from tiphys.apiserver import decoding
 from tiphys.apiserver.entries import Entry
-from tiphys.apiserver.negotiation import json_body
 from tiphys.apiserver.registry.deleting import delete_object
 from tiphys.apiserver.registry.endpoint import Call, success
 from tiphys.apiserver.registry.updating import change_object
@@ -24,15 +21,9 @@ class _BindingStrategy(Strategy[core_v1.Pod]):
 _STRATEGY = _BindingStrategy()
 
 
-def _body(call: Call, cls: type[Any], api_version: str, kind: str) -> Any:
-    validation = decoding.directive(call.query("fieldValidation"))
-    body = json_body(call.request)
-    return decoding.decode(cls, body, api_version, kind, validation, call.attributes.warnings)
-
-
 async def bind(call: Call) -> Response:
     """Place the Pod on the node that the Binding names; 409 if it is placed already."""
-    binding = _body(call, core_v1.Binding, "v1", "Binding")
+    binding = decoding.decode(core_v1.Binding, call.request, "v1", "Binding", call.attributes.warnings)
     attributes = call.attributes
     name = binding.metadata.name or attributes.name
     if attributes.name and name != attributes.name:
@@ -95,7 +86,7 @@ def _place(call: Call, pod: core_v1.Pod, binding: core_v1.Binding) -> None:
 
 async def evict(call: Call) -> Response:
     """Delete the Pod gracefully."""
-    eviction = _body(call, policy_v1.Eviction, "policy/v1", "Eviction")
+    eviction = decoding.decode(policy_v1.Eviction, call.request, "policy/v1", "Eviction", call.attributes.warnings)
     attributes = call.attributes
     if eviction.metadata.name and eviction.metadata.name != attributes.name:
         raise errors.BadRequest("name in URL does not match name in Eviction object")

@@ -8,7 +8,6 @@ from typing import Any
 from tiphys.api import autoscaling_v1, meta_v1
 from tiphys.apiserver import decoding
 from tiphys.apiserver.entries import Entry
-from tiphys.apiserver.negotiation import json_body
 from tiphys.apiserver.patching import patch_of
 from tiphys.apiserver.registry import objectmeta
 from tiphys.apiserver.registry.endpoint import JSON_HEADERS, Call
@@ -60,9 +59,7 @@ def _answer(call: Call, entry: Entry) -> Response:
 
 async def update(call: Call) -> Response:
     """Set the replicas."""
-    validation = decoding.directive(call.query("fieldValidation"))
-    body = json_body(call.request)
-    scale = decoding.decode(Scale, body, GROUP_VERSION, "Scale", validation, call.attributes.warnings)
+    scale = decoding.decode(Scale, call.request, GROUP_VERSION, "Scale", call.attributes.warnings)
     objectmeta.check_name(call, scale.metadata)
     return await _change(call, lambda current: scale)
 
