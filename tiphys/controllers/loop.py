@@ -14,9 +14,13 @@ from tiphys.controllers.endpoints.controller import EndpointsController
 from tiphys.controllers.endpointslice.controller import EndpointSliceController
 from tiphys.controllers.garbagecollector.controller import GarbageCollector
 from tiphys.controllers.namespace.controller import NamespaceController
+from tiphys.controllers.nodeipam.controller import NodeIpamController
+from tiphys.controllers.nodelifecycle.controller import NodeLifecycleController
+from tiphys.controllers.podgc.controller import PodGCController
 from tiphys.controllers.replicaset.controller import ReplicaSetController
 from tiphys.controllers.rootca.controller import RootCAController
 from tiphys.controllers.serviceaccount.controller import ServiceAccountController
+from tiphys.controllers.tainteviction.controller import TaintEvictionController
 
 #: One row per controller. See docs/design/controllers.md, "How to add a controller".
 CONTROLLERS: tuple[type[Controller], ...] = (
@@ -27,6 +31,10 @@ CONTROLLERS: tuple[type[Controller], ...] = (
     ReplicaSetController,
     EndpointSliceController,
     EndpointsController,
+    NodeLifecycleController,
+    TaintEvictionController,
+    NodeIpamController,
+    PodGCController,
     # Last: it shares the informers that the others have asked for.
     GarbageCollector,
 )
