@@ -51,6 +51,11 @@ class Routes:
     ) -> None:
         self.endpoints = {(e.row.group, e.row.version, e.row.plural): e for e in endpoints}
         self.subresources = subresources
+        #: Resources that are another path to a subresource of an endpoint.
+        self.aliases: dict[tuple[str, str, str], tuple[Endpoint, Verb]] = {}
+        pod = self.endpoints.get(("", "v1", "pods"))
+        if pod is not None:
+            self.aliases["", "v1", "bindings"] = (pod, subresources["", "pods", "binding", "create"])
         self._resource_routes = {(r.group, r.version, r.plural, r.subresource): r for r in resource_routes}
         self._exact = {route.path: route for route in routes if not route.path.endswith("*")}
         prefixes = [route for route in routes if route.path.endswith("*")]
@@ -87,18 +92,21 @@ class Handler:
         """The answer to ``request``."""
         attributes = attributes_of(request)
         try:
+            return await self._finished(request, attributes, await self._answered(request, attributes))
+        except Exception as problem:
+            return self._refusal(self._unexpected(request, problem))
+
+    async def _answered(self, request: Request, attributes: Attributes) -> Response:
+        """What was asked for, or the declared refusal."""
+        try:
             if _is_long_running(attributes):
-                response = await self._served(request, attributes)
-            else:
-                response = await self._bounded(request, attributes)
+                return await self._served(request, attributes)
+            return await self._bounded(request, attributes)
         except errors.StatusError as problem:
-            response = self._refusal(problem)
+            return self._refusal(problem)
         except StoreError as problem:
             log.warning("store failed", extra={"path": request.path}, exc_info=problem)
-            response = self._refusal(errors.InternalError(f"storage: {type(problem).__name__}: {problem}"))
-        except Exception as problem:
-            response = self._refusal(self._unexpected(request, problem))
-        return await self._finished(request, attributes, response)
+            return self._refusal(errors.InternalError(f"storage: {type(problem).__name__}: {problem}"))
 
     async def _bounded(self, request: Request, attributes: Attributes) -> Response:
         """Serve within the bounds on time and on requests at once."""
@@ -148,7 +156,7 @@ class Handler:
         if special is not None:
             return await self._special(request, attributes, endpoint, special)
         if endpoint is None:
-            return Response(404, TEXT_HEADERS, b"404 page not found\n")
+            return await self._alias(request, attributes)
         row = endpoint.row
         attributes.kind = row.kind
         if attributes.dry_run:
@@ -161,6 +169,17 @@ class Handler:
                 return await self._to_the_end(VERBS[attributes.verb](call))
             return await VERBS[attributes.verb](call)
         return await self._subresource(call)
+
+    async def _alias(self, request: Request, attributes: Attributes) -> Response:
+        """A resource that is another path to a subresource: ``bindings``."""
+        found = self._routes.aliases.get((attributes.group, attributes.version, attributes.resource))
+        if found is None:
+            return Response(404, TEXT_HEADERS, b"404 page not found\n")
+        endpoint, serve = found
+        if attributes.verb != "create" or attributes.name:
+            verb = attributes.verb or request.method.lower()
+            raise errors.MethodNotAllowed(attributes.resource, verb, attributes.group)
+        return await serve(Call(request, attributes, endpoint, negotiation.form_of(request)))
 
     async def _special(
         self, request: Request, attributes: Attributes, endpoint: Endpoint | None, route: ResourceRoute

@@ -120,7 +120,7 @@ def compressed(body: bytes) -> bytes:
 def yaml_from_json(body: bytes) -> bytes:
     """A JSON text as YAML with sorted keys."""
     text: bytes = yaml.dump(
-        msgspec.json.decode(body), Dumper=yaml.CSafeDumper, encoding="utf-8", default_flow_style=False, width=2**31
+        msgspec.json.decode(body), Dumper=yaml.CSafeDumper, encoding="utf-8", default_flow_style=False, width=2**31 - 1
     )
     return text
 

@@ -39,7 +39,8 @@ async def create_object(call: Call, obj: Any) -> Entry:
     endpoint = call.endpoint
     metadata = obj.metadata
     if metadata.resourceVersion:
-        raise errors.BadRequest("resourceVersion should not be set on objects to be created")
+        # Kubernetes answers 500 without a reason here, and clients know the sentence.
+        raise errors.UnknownError("resourceVersion should not be set on objects to be created", reason="")
     endpoint.row.strategy.default(obj)
     objectmeta.check_namespace(call, metadata)
     prefix = metadata.generateName if not metadata.name else ""

@@ -27,6 +27,7 @@ COLLECTION_WORKERS = 32
 # The others are answered with a Status. Source: which registries set ReturnDeletedObject.
 RETURNED_WHEN_DELETED = frozenset(
     {
+        ("", "namespaces"),
         ("", "pods"),
         ("", "podtemplates"),
         ("", "resourcequotas"),
