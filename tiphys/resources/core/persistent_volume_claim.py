@@ -1,17 +1,96 @@
 """PersistentVolumeClaim."""
 
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
 from tiphys.api import core_v1
-from tiphys.resources import columns, subresources
-from tiphys.resources.rules import Resource
-from tiphys.resources.strategies import SpecStrategy, StatusStrategy
+from tiphys.machinery import fields, quantity
+from tiphys.resources import checks, subresources
+from tiphys.resources.checks import Errors
+from tiphys.resources.columns import AGE, NAME
+from tiphys.resources.rules import Column, Resource
+from tiphys.resources.strategies import FunctionStatusStrategy, FunctionStrategy
+
+ACCESS_MODES = ("ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod")
+SHORT_MODES = {"ReadWriteOnce": "RWO", "ReadOnlyMany": "ROX", "ReadWriteMany": "RWX", "ReadWriteOncePod": "RWOP"}
+VOLUME_MODES = ("Block", "Filesystem")
+FROZEN = "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims"
 
 
-class PersistentVolumeClaimStrategy(SpecStrategy[core_v1.PersistentVolumeClaim]):
-    """What the main endpoint allows."""
+def default(claim: core_v1.PersistentVolumeClaim) -> None:
+    if not claim.status.phase:
+        claim.status.phase = "Pending"
+    if claim.spec.volumeMode is None:
+        claim.spec.volumeMode = "Filesystem"
 
 
-class PersistentVolumeClaimStatusStrategy(StatusStrategy[core_v1.PersistentVolumeClaim]):
-    """What /status allows."""
+def validate_access_modes(errs: Errors, path: str, modes: Sequence[str]) -> None:
+    if not modes:
+        errs.append(fields.required(path, "at least 1 access mode is required"))
+    for mode in modes:
+        checks.one_of(errs, path, mode, ACCESS_MODES)
+    if "ReadWriteOncePod" in modes and len(modes) > 1:
+        detail = "may not use ReadWriteOncePod with other access modes"
+        errs.append(fields.forbidden(path, detail))
+
+
+def validate(claim: core_v1.PersistentVolumeClaim) -> Errors:
+    errs: Errors = []
+    spec = claim.spec
+    validate_access_modes(errs, "spec.accessModes", spec.accessModes or [])
+    checks.label_selector(errs, "spec.selector", spec.selector)
+    storage = (spec.resources.requests or {}).get("storage")
+    if storage is None:
+        errs.append(fields.required("spec.resources[storage]"))
+    elif quantity.compare(storage, "0") <= 0:
+        errs.append(fields.invalid("spec.resources[storage]", storage, "must be greater than zero"))
+    if spec.storageClassName:
+        checks.form(errs, "spec.storageClassName", spec.storageClassName, checks.dns1123_subdomain)
+    checks.one_of(errs, "spec.volumeMode", spec.volumeMode, VOLUME_MODES)
+    return errs
+
+
+def validate_change(claim: core_v1.PersistentVolumeClaim, old: core_v1.PersistentVolumeClaim) -> Errors:
+    errs: Errors = []
+    kept: dict[str, Any] = {"volumeAttributesClassName": old.spec.volumeAttributesClassName}
+    if not old.spec.volumeName:
+        kept["volumeName"] = old.spec.volumeName
+    if old.status.phase == "Bound":
+        kept["resources"] = old.spec.resources
+        new_size = (claim.spec.resources.requests or {}).get("storage", "0")
+        old_size = (old.spec.resources.requests or {}).get("storage", "0")
+        if quantity.compare(new_size, old_size) < 0:
+            detail = "field can not be less than previous value"
+            errs.append(fields.forbidden("spec.resources.requests.storage", detail))
+    if msgspec.structs.replace(claim.spec, **kept) != old.spec:
+        errs.append(fields.forbidden("spec", FROZEN))
+    return errs
+
+
+class ClaimStrategy(FunctionStrategy):
+    """The main endpoint."""
+
+    def prepare_for_create(self, obj: core_v1.PersistentVolumeClaim) -> None:
+        obj.status = core_v1.PersistentVolumeClaimStatus(phase="Pending")
+
+
+def short_modes(modes: Sequence[str] | None) -> str:
+    return ",".join(SHORT_MODES.get(mode, mode) for mode in dict.fromkeys(modes or ()))
+
+
+def _status(claim: core_v1.PersistentVolumeClaim, now: datetime) -> str:
+    return "Terminating" if claim.metadata.deletionTimestamp else claim.status.phase or ""
+
+
+def _bound(claim: core_v1.PersistentVolumeClaim, what: str) -> str:
+    if not claim.spec.volumeName:
+        return ""
+    if what == "modes":
+        return short_modes(claim.status.accessModes)
+    return (claim.status.capacity or {}).get("storage", "")
 
 
 ROW = Resource(
@@ -20,8 +99,24 @@ ROW = Resource(
     kind="PersistentVolumeClaim",
     plural="persistentvolumeclaims",
     cls=core_v1.PersistentVolumeClaim,
-    strategy=PersistentVolumeClaimStrategy(),
+    strategy=ClaimStrategy(default, validate, validate_change, counts_generation=False),
     short_names=("pvc",),
-    subresources=(subresources.status(PersistentVolumeClaimStatusStrategy()),),
-    columns=columns.DEFAULT_COLUMNS,
+    subresources=(subresources.status(FunctionStatusStrategy(default)),),
+    columns=(
+        NAME,
+        Column("Status", _status, description="Whether it has a volume."),
+        Column("Volume", lambda claim, now: claim.spec.volumeName or "", description="Its volume."),
+        Column("Capacity", lambda claim, now: _bound(claim, "capacity"), description="Size of its volume."),
+        Column("Access Modes", lambda claim, now: _bound(claim, "modes"), description="Who may mount it how."),
+        Column("StorageClass", lambda claim, now: claim.spec.storageClassName or "", description="Its class."),
+        Column(
+            "VolumeAttributesClass",
+            lambda claim, now: claim.spec.volumeAttributesClassName or "<unset>",
+            description="Its attributes class.",
+        ),
+        AGE,
+        Column(
+            "VolumeMode", lambda claim, now: claim.spec.volumeMode or "<unset>", priority=1, description="Its mode."
+        ),
+    ),
 )
