@@ -177,7 +177,8 @@ class Informer(Generic[V]):
                     continue
                 level = logging.DEBUG if error.code in (429, 503) else logging.WARNING
                 logger.log(level, "watch of %s: %s", self.resource.plural, error)
-            except ConnectionError as error:
+            except (ConnectionError, msgspec.DecodeError) as error:
+                # Lost, or not what a server says: something stands between, or it was cut in mid-line.
                 logger.debug("watch of %s: %s", self.resource.plural, error)
             if self._resource_version != before:
                 wait = FIRST_RETRY_SECONDS

@@ -24,6 +24,10 @@ from tiphys.wire.exchange import Handler, Request, Response, UserInfo
 CONNECTIONS = 64
 
 
+#: A stream that is silent for longer than any watch is asked to last has lost its server unnoticed.
+STREAM_SILENCE_SECONDS = 660.0
+
+
 class TransportError(ConnectionError):
     """The request or its answer was lost; ``sent`` is False if the server cannot have seen the request."""
 
@@ -195,7 +199,7 @@ class HttpTransport:
 
     async def send(self, request: Request) -> Response:
         if self._calls is None:
-            self._calls = self._session(self._connections)
+            self._calls = self._session(self._connections, silence_seconds=None)
         try:
             async with self._calls.request(
                 request.method,
@@ -212,7 +216,7 @@ class HttpTransport:
     @asynccontextmanager
     async def stream(self, request: Request) -> AsyncIterator[Stream]:
         if self._streams is None:
-            self._streams = self._session(0)
+            self._streams = self._session(0, STREAM_SILENCE_SECONDS)
         try:
             async with self._streams.request(
                 request.method,
@@ -232,13 +236,15 @@ class HttpTransport:
                 await session.close()
         self._calls = self._streams = None
 
-    def _session(self, connections: int) -> aiohttp.ClientSession:
+    def _session(self, connections: int, silence_seconds: float | None) -> aiohttp.ClientSession:
         return aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
                 ssl=self._ssl, limit=connections, limit_per_host=0, keepalive_timeout=90, use_dns_cache=True
             ),
             # No total time-out: a watch lasts, and the server bounds every other call by itself.
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._connect_timeout_seconds),
+            timeout=aiohttp.ClientTimeout(
+                total=None, sock_connect=self._connect_timeout_seconds, sock_read=silence_seconds
+            ),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=True,
             skip_auto_headers=("User-Agent", "Accept-Encoding", "Content-Type"),
