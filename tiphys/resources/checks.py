@@ -33,6 +33,7 @@ def _remembered(validator: Callable[[str], list[str]]) -> Problems:
 
 dns1123_label = _remembered(names.dns1123_label)
 dns1123_subdomain = _remembered(names.dns1123_subdomain)
+wildcard = _remembered(names.wildcard_dns1123_subdomain)
 dns1035_label = _remembered(names.dns1035_label)
 qualified_name = _remembered(names.qualified_name)
 label_value = _remembered(names.label_value)

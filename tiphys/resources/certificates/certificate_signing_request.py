@@ -1,21 +1,103 @@
-"""CertificateSigningRequest."""
+"""CertificateSigningRequest. Stored and approved; signers are not part of this release."""
+
+from datetime import datetime
 
 from tiphys.api import certificates_v1
-from tiphys.resources import columns, subresources
-from tiphys.resources.rules import Resource, Subresource
-from tiphys.resources.strategies import SpecStrategy, StatusStrategy
+from tiphys.machinery import fields, times
+from tiphys.machinery.fields import FieldError
+from tiphys.resources import checks, subresources
+from tiphys.resources.checks import Errors
+from tiphys.resources.columns import AGE, NAME
+from tiphys.resources.rules import Column, Resource, Strategy, Subresource
+from tiphys.resources.strategies import FunctionStrategy
+
+SHORTEST_SECONDS = 600
+USERS = ("username", "uid", "groups", "extra")
 
 
-class CertificateSigningRequestStrategy(SpecStrategy[certificates_v1.CertificateSigningRequest]):
-    """What the main endpoint allows."""
+def validate(request: certificates_v1.CertificateSigningRequest) -> Errors:
+    errs: Errors = []
+    spec = request.spec
+    if not spec.request:
+        errs.append(fields.required("spec.request"))
+    elif b"BEGIN CERTIFICATE REQUEST" not in spec.request:
+        detail = "PEM block type must be CERTIFICATE REQUEST"
+        errs.append(fields.invalid("spec.request", spec.request.decode(errors="replace"), detail))
+    if not spec.usages:
+        errs.append(fields.required("spec.usages", "usages must be provided"))
+    domain, separator, path = spec.signerName.partition("/")
+    if not spec.signerName:
+        errs.append(fields.required("spec.signerName"))
+    elif not separator or not path:
+        detail = "must be a fully qualified domain and path of the form 'example.com/signer-name'"
+        errs.append(fields.invalid("spec.signerName", spec.signerName, detail))
+    else:
+        checks.form(errs, "spec.signerName", domain, checks.dns1123_subdomain)
+    if spec.expirationSeconds is not None and spec.expirationSeconds < SHORTEST_SECONDS:
+        detail = "may not specify a duration less than 600 seconds (10 minutes)"
+        errs.append(fields.invalid("spec.expirationSeconds", spec.expirationSeconds, detail))
+    return errs
 
 
-class CertificateSigningRequestStatusStrategy(StatusStrategy[certificates_v1.CertificateSigningRequest]):
-    """What /status allows."""
+class RequestStrategy(FunctionStrategy):
+    """The main endpoint; who asks is written by the API server."""
+
+    def prepare_for_update(
+        self, obj: certificates_v1.CertificateSigningRequest, old: certificates_v1.CertificateSigningRequest
+    ) -> None:
+        obj.spec = old.spec
+        obj.status = old.status
 
 
-class ApprovalStrategy(StatusStrategy[certificates_v1.CertificateSigningRequest]):
-    """Thin."""
+class ApprovalStrategy(Strategy[certificates_v1.CertificateSigningRequest]):
+    """``/approval``: only conditions change."""
+
+    def prepare_for_update(
+        self, obj: certificates_v1.CertificateSigningRequest, old: certificates_v1.CertificateSigningRequest
+    ) -> None:
+        obj.spec = old.spec
+        obj.status.certificate = old.status.certificate
+
+    def validate_update(
+        self, obj: certificates_v1.CertificateSigningRequest, old: certificates_v1.CertificateSigningRequest
+    ) -> list[FieldError]:
+        kinds = {condition.type for condition in obj.status.conditions or ()}
+        if {"Approved", "Denied"} <= kinds:
+            detail = "Approved and Denied conditions are mutually exclusive"
+            return [fields.invalid("status.conditions", "Denied", detail)]
+        return []
+
+
+class RequestStatusStrategy(Strategy[certificates_v1.CertificateSigningRequest]):
+    """``/status``: written by signers."""
+
+    def prepare_for_update(
+        self, obj: certificates_v1.CertificateSigningRequest, old: certificates_v1.CertificateSigningRequest
+    ) -> None:
+        obj.spec = old.spec
+
+    def validate_update(
+        self, obj: certificates_v1.CertificateSigningRequest, old: certificates_v1.CertificateSigningRequest
+    ) -> list[FieldError]:
+        errs: Errors = []
+        if old.status.certificate:
+            checks.immutable(errs, "status.certificate", obj.status.certificate, old.status.certificate)
+        return errs
+
+
+def _duration(request: certificates_v1.CertificateSigningRequest, now: datetime) -> str:
+    seconds = request.spec.expirationSeconds
+    return times.human_duration(seconds) if seconds is not None else "<none>"
+
+
+def _condition(request: certificates_v1.CertificateSigningRequest, now: datetime) -> str:
+    kinds = {condition.type for condition in request.status.conditions or ()}
+    words = ["Denied" if "Denied" in kinds else "Approved" if "Approved" in kinds else "Pending"]
+    if "Failed" in kinds:
+        words.append("Failed")
+    if request.status.certificate:
+        words.append("Issued")
+    return ",".join(words)
 
 
 ROW = Resource(
@@ -24,12 +106,20 @@ ROW = Resource(
     kind="CertificateSigningRequest",
     plural="certificatesigningrequests",
     cls=certificates_v1.CertificateSigningRequest,
-    strategy=CertificateSigningRequestStrategy(),
+    strategy=RequestStrategy(None, validate, counts_generation=False),
     namespaced=False,
     short_names=("csr",),
     subresources=(
         Subresource("approval", subresources.READ_WRITE, strategy=ApprovalStrategy()),
-        subresources.status(CertificateSigningRequestStatusStrategy()),
+        subresources.status(RequestStatusStrategy()),
     ),
-    columns=columns.DEFAULT_COLUMNS,
+    columns=(
+        NAME,
+        AGE,
+        Column("SignerName", lambda each, now: each.spec.signerName, description="Who shall sign."),
+        Column("Requestor", lambda each, now: each.spec.username or "", description="Who asks."),
+        Column("RequestedDuration", _duration, description="For how long."),
+        Column("Condition", _condition, description="How it stands."),
+    ),
+    fields={"spec.signerName": lambda each: each.spec.signerName},
 )

@@ -1,13 +1,29 @@
 """CSINode."""
 
 from tiphys.api import storage_v1
-from tiphys.resources import columns
-from tiphys.resources.rules import Resource
-from tiphys.resources.strategies import SpecStrategy
+from tiphys.machinery import fields
+from tiphys.resources import checks
+from tiphys.resources.checks import Errors
+from tiphys.resources.columns import AGE, NAME
+from tiphys.resources.rules import Column, Resource
+from tiphys.resources.strategies import FunctionStrategy
+
+DRIVER_MAX = 63
 
 
-class CSINodeStrategy(SpecStrategy[storage_v1.CSINode]):
-    """What the main endpoint allows."""
+def validate(node: storage_v1.CSINode) -> Errors:
+    errs: Errors = []
+    for index, driver in enumerate(node.spec.drivers):
+        here = f"spec.drivers[{index}]"
+        checks.required_form(errs, f"{here}.name", driver.name.lower(), checks.dns1123_subdomain)
+        if len(driver.name) > DRIVER_MAX:
+            errs.append(fields.too_long(f"{here}.name", driver.name, DRIVER_MAX))
+        if not driver.nodeID:
+            errs.append(fields.required(f"{here}.nodeID"))
+        for number, key in enumerate(driver.topologyKeys or ()):
+            checks.form(errs, f"{here}.topologyKeys[{number}]", key, checks.qualified_name)
+    checks.duplicates(errs, lambda index: f"spec.drivers[{index}].name", [each.name for each in node.spec.drivers])
+    return errs
 
 
 ROW = Resource(
@@ -16,7 +32,11 @@ ROW = Resource(
     kind="CSINode",
     plural="csinodes",
     cls=storage_v1.CSINode,
-    strategy=CSINodeStrategy(),
+    strategy=FunctionStrategy(None, validate, counts_generation=False),
     namespaced=False,
-    columns=columns.DEFAULT_COLUMNS,
+    columns=(
+        NAME,
+        Column("Drivers", lambda node, now: len(node.spec.drivers), type="integer", description="How many drivers."),
+        AGE,
+    ),
 )
