@@ -133,6 +133,14 @@ def _port_mappings(pod: core_v1.Pod) -> list[api_pb2.PortMapping]:
     ]
 
 
+def host_hosts() -> str:
+    """The node's own /etc/hosts."""
+    try:
+        return Path("/etc/hosts").read_text()
+    except OSError:
+        return ""
+
+
 @dataclass(frozen=True, slots=True)
 class Made:
     """What has been found out for one container before it is created."""

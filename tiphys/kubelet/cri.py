@@ -3,6 +3,7 @@
 Only this module and ``containers`` know CRI messages. A call that fails raises ``RuntimeFault``.
 """
 
+import dataclasses
 from collections.abc import AsyncIterator, Awaitable
 from pathlib import Path
 from types import TracebackType
@@ -256,3 +257,7 @@ def container_fact(status: api_pb2.ContainerStatus, sandbox_id: str) -> Containe
 def pod_fact(sandbox: api_pb2.PodSandboxStatus, containers: list[ContainerFact]) -> PodFact:
     meta = sandbox.metadata
     return PodFact(meta.uid, meta.namespace, meta.name, (sandbox_fact(sandbox),), tuple(containers))
+
+
+def with_message(fact: ContainerFact, message: str) -> ContainerFact:
+    return dataclasses.replace(fact, message=message)

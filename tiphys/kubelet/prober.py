@@ -195,7 +195,8 @@ async def _grpc(action: core_v1.GRPCAction, target: Target, timeout: float) -> R
 def _grpc_problem(error: grpc.aio.AioRpcError, authority: str, timeout: float) -> str:
     match error.code():
         case grpc.StatusCode.UNIMPLEMENTED:
-            return f"error: this server does not implement the grpc health protocol (grpc.health.v1.Health): {error.details()}"
+            protocol = "the grpc health protocol (grpc.health.v1.Health)"
+            return f"error: this server does not implement {protocol}: {error.details()}"
         case grpc.StatusCode.DEADLINE_EXCEEDED:
             return f"timeout: health rpc did not complete within {times.format_duration(timeout)}"
         case grpc.StatusCode.UNAVAILABLE:

@@ -18,7 +18,7 @@ Source: Kubernetes docs, "Pod Lifecycle"; KEP-753 Sidecar containers; the kubele
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal
 
@@ -112,6 +112,13 @@ class KillDone:
 
 
 @dataclass(frozen=True, slots=True)
+class ContainerGone:
+    """The runtime has it no more."""
+
+    container_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class SandboxStopped:
     sandbox_id: str
     error: str = ""
@@ -154,6 +161,7 @@ Event = (
     | SandboxDone
     | StartDone
     | KillDone
+    | ContainerGone
     | SandboxStopped
     | CleanedUp
     | Finalized
@@ -395,6 +403,11 @@ class PodWorker:
                 self._started(name, error, now)
             case KillDone(container_id):
                 self._killing.pop(container_id, None)
+            case ContainerGone(container_id):
+                self._killing.pop(container_id, None)
+                self._removing.discard(container_id)
+                kept = tuple(c for c in self.facts.containers if c.id != container_id)
+                self.facts = replace(self.facts, containers=kept)
             case SandboxStopped(sandbox_id, error):
                 self._sandbox_stopped(sandbox_id, error, now)
             case CleanedUp(removed):
@@ -868,11 +881,8 @@ class PodWorker:
         if error:
             self._sandbox_retry_at = now + 1.0
             return
-        sandboxes = tuple(
-            SandboxFact(s.id, False, s.attempt, s.created_at, s.ips, s.host_network) if s.id == sandbox_id else s
-            for s in self.facts.sandboxes
-        )
-        self.facts = PodFact(self.facts.uid, self.facts.namespace, self.facts.name, sandboxes, self.facts.containers)
+        sandboxes = tuple(replace(s, ready=False) if s.id == sandbox_id else s for s in self.facts.sandboxes)
+        self.facts = replace(self.facts, sandboxes=sandboxes)
 
     def _ended(self, now: datetime, out: list[Instruction]) -> None:
         leaving = self.removed or self.pod.metadata.deletionTimestamp is not None

@@ -1,0 +1,73 @@
+"""One probe of one container, from its start until it is stopped."""
+
+from collections.abc import Callable
+
+from tiphys.api import core_v1
+from tiphys.kubelet import probes
+from tiphys.kubelet.context import Context
+from tiphys.kubelet.prober import ProbeErrored, Target
+from tiphys.kubelet.worker import StartProbe
+
+
+async def run_probe(
+    context: Context,
+    instruction: StartProbe,
+    probe: core_v1.Probe,
+    target: Target,
+    turned: Callable[[bool], None],
+    say: Callable[[str], None],
+) -> None:
+    """Try the probe at its times; ``turned`` hears of each new verdict, ``say`` of each failure."""
+    clock = context.clock
+    run = probes.ProbeRun.of(instruction.kind, probe, instruction.passing)
+    period = probes.period_seconds(probe)
+    age = clock.now().timestamp() - instruction.started_at / 1e9
+    await clock.sleep(float(probe.initialDelaySeconds or 0) - age)
+    fresh = age < period and not instruction.passing
+    if fresh and run.kind in ("readiness", "startup") and await _eagerly(context, run, probe, target, turned, period):
+        await clock.sleep(period)
+    elif not fresh and age > period:
+        # Many containers may be found running at once by a kubelet that has just started.
+        await clock.sleep(context.random.random() * period)
+    word = instruction.kind.capitalize()
+    while not run.over:
+        try:
+            ok, text = await context.prober.probe(probe, target)
+        except ProbeErrored as error:
+            say(f"{word} probe errored and resulted in unknown state: {error}")
+        else:
+            if not ok:
+                say(f"{word} probe failed: {text}")
+            verdict = run.note(ok)
+            if verdict is not None:
+                turned(verdict)
+        await clock.sleep(period)
+
+
+async def _eagerly(
+    context: Context,
+    run: probes.ProbeRun,
+    probe: core_v1.Probe,
+    target: Target,
+    turned: Callable[[bool], None],
+    period: float,
+) -> bool:
+    """Try soon and often while the container comes up; whether it passed. See ``probes.EAGER_SECONDS``."""
+    start = context.clock.monotonic()
+    for offset in probes.EAGER_SECONDS:
+        if offset >= period:
+            return False
+        await context.clock.sleep(start + offset - context.clock.monotonic())
+        try:
+            ok, _ = await context.prober.probe(probe, target)
+        except ProbeErrored:
+            # The regular attempts will say so.
+            return False
+        if ok:
+            verdict = run.note(True)
+            if verdict is not None:
+                turned(verdict)
+            return True
+    # The first regular attempt comes at the end of the first second.
+    await context.clock.sleep(start + 1.0 - context.clock.monotonic())
+    return False
