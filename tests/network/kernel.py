@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+
+import pytest
 
 from tiphys.network.namespaces import inside
 
@@ -69,6 +73,26 @@ def talk(client: socket.socket, target: tuple[str, int], server: socket.socket) 
             accepted.sendall(b"x")
             assert client.recv(1) == b"x"
             return str(peer[0])
+
+
+async def eventually(condition: Callable[[], bool | Awaitable[bool]]) -> None:
+    """Wait for what the kernel or another thread brings about; fails after five seconds."""
+    async with asyncio.timeout(5):
+        while True:
+            found = condition()
+            if found if isinstance(found, bool) else await found:
+                return
+            # Nobody tells when a packet has arrived, so this asks again.
+            await asyncio.sleep(0.005)
+
+
+def set_bridge_filter(value: str) -> None:
+    """Switch br_netfilter off ("0") or on ("1") in this namespace; skips the test where the kernel has none."""
+    path = Path("/proc/sys/net/bridge/bridge-nf-call-iptables")
+    if path.exists():
+        path.write_text(value)
+    elif value == "1":
+        pytest.skip("this kernel has no br_netfilter")
 
 
 @contextlib.contextmanager

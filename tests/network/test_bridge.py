@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.network.kernel import Namespace, host, talk
+from tests.network.kernel import Namespace, host, set_bridge_filter, talk
 from tiphys.network import Bridge, NetworkConfig
 from tiphys.network.rules import PortMapping
 
@@ -36,14 +36,8 @@ async def bridge(node: Namespace, config: NetworkConfig) -> AsyncIterator[Bridge
 
 
 @pytest.fixture(params=["0", "1"], ids=["without br_netfilter", "with br_netfilter"])
-def bridge_filter(node: Namespace, request: pytest.FixtureRequest) -> str:
-    path = Path("/proc/sys/net/bridge/bridge-nf-call-iptables")
-    if not path.exists():
-        if request.param == "1":
-            pytest.skip("this kernel has no br_netfilter")
-        return "0"
-    path.write_text(request.param)
-    return str(request.param)
+def bridge_filter(node: Namespace, request: pytest.FixtureRequest) -> None:
+    set_bridge_filter(request.param)
 
 
 async def test_says_why_it_is_not_ready(node: Namespace, config: NetworkConfig) -> None:
@@ -60,7 +54,7 @@ async def test_says_why_it_is_not_ready(node: Namespace, config: NetworkConfig) 
     await made.close()
 
 
-async def test_pods_reach_each_other_and_the_host(bridge: Bridge, node: Namespace, bridge_filter: str) -> None:
+async def test_pods_reach_each_other_and_the_host(bridge: Bridge, node: Namespace, bridge_filter: None) -> None:
     with Namespace() as one, Namespace() as two:
         assert await bridge.add("one", one.path, "one", []) == ["10.244.0.2"]
         assert await bridge.add("two", two.path, "two", []) == ["10.244.0.3"]
@@ -71,7 +65,7 @@ async def test_pods_reach_each_other_and_the_host(bridge: Bridge, node: Namespac
             assert talk(one.socket(), ("10.244.0.1", 81), server) == "10.244.0.2"
 
 
-async def test_every_packet_between_pods_passes_the_host(bridge: Bridge, node: Namespace, bridge_filter: str) -> None:
+async def test_every_packet_between_pods_passes_the_host(bridge: Bridge, node: Namespace, bridge_filter: None) -> None:
     with Namespace() as one, Namespace() as two:
         await bridge.add("one", one.path, "one", [])
         await bridge.add("two", two.path, "two", [])
@@ -90,7 +84,7 @@ def nft(command: str) -> str:
     return subprocess.run(["nft", command], check=True, capture_output=True, text=True).stdout
 
 
-async def test_host_ports(bridge: Bridge, node: Namespace, bridge_filter: str) -> None:
+async def test_host_ports(bridge: Bridge, node: Namespace, bridge_filter: None) -> None:
     node.run("ip", "addr", "add", "192.0.2.7/32", "dev", "lo")
     ports = [PortMapping("TCP", 8080, 80), PortMapping("TCP", 8081, 80, "192.0.2.7")]
     with Namespace() as one, Namespace() as two:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.network.kernel import Namespace, host, talk
+from tests.network.kernel import Namespace, host, set_bridge_filter, talk
 from tiphys.network import Bridge, NetworkConfig
 from tiphys.proxy.config import ProxyConfig
 from tiphys.proxy.desired import Plan, plan
@@ -60,11 +60,7 @@ def endpoints_for(service: Service, *endpoints: Endpoint) -> Endpoints:
 @pytest.fixture(params=["0", "1"], ids=["without br_netfilter", "with br_netfilter"])
 async def node(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Node]:
     with host() as namespace:
-        path = Path("/proc/sys/net/bridge/bridge-nf-call-iptables")
-        if path.exists():
-            path.write_text(request.param)
-        elif request.param == "1":
-            pytest.skip("this kernel has no br_netfilter")
+        set_bridge_filter(request.param)
         bridge = Bridge(NetworkConfig("test0", tmp_path / "network"))
         await bridge.configure("10.244.0.0/24")
         made = Node(namespace, bridge)
@@ -131,7 +127,7 @@ async def test_refused_without_endpoints(node: Node) -> None:
 
 async def test_refused_on_other_ports_and_dropped_on_unknown_addresses(node: Node) -> None:
     client_pod, _ = await node.pod()
-    server_pod, address = await node.pod()
+    _, address = await node.pod()
     node.update(WEB, Endpoint(address, 8080))
     for client in (client_pod, node.namespace):
         with pytest.raises(ConnectionRefusedError):

@@ -1,5 +1,7 @@
 """DNS messages: against another implementation, cut off everywhere, and at random."""
 
+import contextlib
+
 import dnslib
 import pytest
 from hypothesis import given
@@ -45,10 +47,8 @@ def test_random_bytes_are_parsed_or_refused(data: bytes) -> None:
 def test_mutated_queries(position: int, junk: bytes) -> None:
     data = bytearray(question(size=1232))
     data[position : position + len(junk)] = junk
-    try:
+    with contextlib.suppress(dns.Malformed):
         dns.parse(bytes(data))
-    except dns.Malformed:
-        pass
 
 
 def header(data: bytes) -> dnslib.DNSHeader:
@@ -144,7 +144,7 @@ def test_a_label_that_looks_like_a_zone_is_none() -> None:
 
 @pytest.mark.parametrize("text", ["a..b", "x" * 64, ".".join(["x" * 60] * 5)])
 def test_impossible_names(text: str) -> None:
-    with pytest.raises(ValueError, match="label|name"):
+    with pytest.raises(ValueError, match=r"label|name"):
         dns.encode_name(text)
 
 

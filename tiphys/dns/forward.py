@@ -8,6 +8,7 @@ keeps a loop between name servers from growing.
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
+from typing import cast
 
 from tiphys.base.clock import Clock
 from tiphys.dns.cache import Cache, Key
@@ -27,8 +28,7 @@ class _Exchange(asyncio.DatagramProtocol):
         self.answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.DatagramTransport)
-        transport.sendto(self._message)
+        cast(asyncio.DatagramTransport, transport).sendto(self._message)
 
     def datagram_received(self, data: bytes, _: tuple[str, int]) -> None:
         if not self.answer.done() and _answers(data, self._number, self._question):

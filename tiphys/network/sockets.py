@@ -16,12 +16,14 @@ from tiphys.wire.netlink import NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, Message
 
 NETLINK_ROUTE = 0
 NETLINK_NETFILTER = 12
+NFNLGRP_NFTABLES = 7
 
 _SO_SNDBUFFORCE = 32
 _SO_RCVBUFFORCE = 33
 _BUFFER_BYTES = 16 << 20
 _RECEIVE_BYTES = 1 << 18
 _SOL_NETLINK = 270
+_NETLINK_ADD_MEMBERSHIP = 1
 _NETLINK_CAP_ACK = 10
 
 
@@ -144,3 +146,33 @@ class NetlinkSocket:
                 found.extend(netlink.parse(self._socket.recv(_RECEIVE_BYTES, socket.MSG_DONTWAIT)))
             except BlockingIOError:
                 return found
+
+
+class NotificationSocket:
+    """Hears what anybody changes, where the kernel tells of it. Never blocks; ``fileno`` is for an event loop."""
+
+    def __init__(self, family: int, group: int) -> None:
+        self._socket = socket.socket(
+            socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK, family
+        )
+        self._socket.bind((0, 0))
+        self._socket.setsockopt(_SOL_NETLINK, _NETLINK_ADD_MEMBERSHIP, group)
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def take(self) -> list[Message] | None:
+        """What has come since the last call; None if some was lost because nobody took it in time."""
+        found: list[Message] = []
+        while True:
+            try:
+                found.extend(netlink.parse(self._socket.recv(_RECEIVE_BYTES)))
+            except BlockingIOError:
+                return found
+            except OSError as error:
+                if error.errno == errno.ENOBUFS:
+                    return None
+                raise

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 
-from tiphys.network.sockets import NETLINK_NETFILTER, NetlinkError, NetlinkSocket
+from tiphys.network.sockets import NETLINK_NETFILTER, NFNLGRP_NFTABLES, NetlinkError, NetlinkSocket, NotificationSocket
 from tiphys.proxy.ruleset import Existing
 from tiphys.wire import conntrack
 from tiphys.wire import nftables as nft
@@ -56,3 +56,24 @@ class Kernel:
             # Some may have ended by themselves meanwhile.
             self._socket.run("delete connections", [conntrack.delete_flow(flow) for flow in chosen], (_ENOENT,))
         return len(chosen)
+
+
+class Watch:
+    """Notices when somebody else deletes the table, as ``nft flush ruleset`` does."""
+
+    def __init__(self, table: str) -> None:
+        self._table = table
+        self._socket = NotificationSocket(NETLINK_NETFILTER, NFNLGRP_NFTABLES)
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def take(self) -> bool:
+        """Whether the table may be gone since the last call."""
+        found = self._socket.take()
+        if found is None:
+            return True
+        return any(nft.is_deletion_of(each.type, each.body, nft.NFPROTO_IPV4, self._table) for each in found)

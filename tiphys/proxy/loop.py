@@ -14,7 +14,7 @@ from tiphys.proxy import metrics, services, stale
 from tiphys.proxy.config import ProxyConfig
 from tiphys.proxy.desired import Plan, plan
 from tiphys.proxy.health import HealthChecks
-from tiphys.proxy.kernel import Kernel
+from tiphys.proxy.kernel import Kernel, Watch
 from tiphys.proxy.ruleset import Ruleset
 
 logger = logging.getLogger(__name__)
@@ -45,12 +45,16 @@ class Proxy:
         self._health = HealthChecks()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="proxy")
         self._kernel: Kernel | None = None
+        self._watch: Watch | None = None
+        self._lost = False
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> "Proxy":
         self._follow()
         try:
             self._kernel = await self._in_thread(lambda: Kernel(self._config.table))
+            self._watch = Watch(self._config.table)
+            asyncio.get_running_loop().add_reader(self._watch.fileno(), self._rules_changed)
             self._task = asyncio.create_task(self._run(), name="proxy")
             await self._until_ready(self._task)
         except BaseException:
@@ -80,6 +84,9 @@ class Proxy:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
         await self._health.close()
+        if self._watch is not None:
+            asyncio.get_running_loop().remove_reader(self._watch.fileno())
+            self._watch.close()
         if self._kernel is not None:
             await self._in_thread(self._kernel.close)
         self._thread.shutdown()
@@ -121,6 +128,11 @@ class Proxy:
         self._dirty.add(key)
         self._wake.set()
 
+    def _rules_changed(self) -> None:
+        if self._watch is not None and self._watch.take():
+            self._lost = True
+            self._wake.set()
+
     # What follows from it
 
     async def _run(self) -> None:
@@ -131,10 +143,14 @@ class Proxy:
         while True:
             await self._wake.wait()
             self._wake.clear()
+            if self._lost:
+                logger.warning("table %s was deleted by somebody else; writing it anew", self._config.table)
+                await self._retry_rebuild()
+                continue
             try:
                 await self._update()
             except NetlinkError as error:
-                # Somebody else has changed our table, perhaps flushed all rules of the host.
+                # Somebody else has changed our table.
                 metrics.SYNC_FAILURES.inc()
                 logger.warning("writing the table anew: %s", error)
                 await self._retry_rebuild()
@@ -161,6 +177,7 @@ class Proxy:
         begin = self._clock.monotonic()
         kernel = self._require_kernel()
         self._dirty.clear()
+        self._lost = False
         existing = await self._in_thread(kernel.existing)
         old = dict(self._ruleset.plans)
         plans = {key: found for key in sorted(self._services.keys()) if (found := self._plan(key)) is not None}

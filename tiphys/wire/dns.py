@@ -268,7 +268,8 @@ def parse_reply(data: bytes) -> Reply:
 def readdress(data: bytes, query: Query, reply: Reply, age_seconds: int) -> bytes:
     """Another server's answer as the answer to ``query``: its id and capitals, and TTLs that have aged."""
     out = bytearray(data)
-    struct.pack_into("!H", out, 0, query.id)
+    # Not our authority, but recursion is available from us.
+    struct.pack_into("!HH", out, 0, query.id, reply.flags & ~AA | RA)
     out[_QUESTION : _QUESTION + len(query.question)] = query.question
     for offset, ttl in reply.ttls:
         struct.pack_into("!I", out, offset, max(ttl - age_seconds, 0))

@@ -465,6 +465,13 @@ def ask(kind: int, family: int, table: str = "", set_name: str = "") -> tuple[in
     return _SUBSYSTEM << 8 | kind, NLM_F_DUMP, body
 
 
+def is_deletion_of(kind: int, body: bytes, family: int, table: str) -> bool:
+    """Whether a notification says that this table is gone."""
+    return (
+        kind == _SUBSYSTEM << 8 | NFT_MSG_DELTABLE and body[0] == family and name_in(body, NFT_MSG_GETTABLE)[0] == table
+    )
+
+
 def name_in(body: bytes, kind: int) -> tuple[str, str]:
     """Table and name of a received table, chain or set."""
     found = attributes(body, 4)
