@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Final
 
+from tiphys.api import meta_v1
 from tiphys.apiserver import negotiation
 from tiphys.apiserver.registry import creating, deleting, reading, updating, watching
 from tiphys.apiserver.registry.endpoint import JSON_HEADERS, Call, Endpoint, Services
@@ -60,6 +61,14 @@ class Routes:
         self._exact = {route.path: route for route in routes if not route.path.endswith("*")}
         prefixes = [route for route in routes if route.path.endswith("*")]
         self._prefixes = sorted(prefixes, key=lambda route: -len(route.path))
+
+        self._versions = {key[:2] for key in self.endpoints}
+
+    def nothing(self, attributes: Attributes) -> Response:
+        """The 404 of a resource that is not there: a Status below a known version, else text."""
+        if (attributes.group, attributes.version) in self._versions:
+            raise errors.UnknownPath
+        return Response(404, TEXT_HEADERS, b"404 page not found\n")
 
     def raw(self, path: str) -> RawRoute | None:
         """The route of a path that names no resource."""
@@ -143,7 +152,7 @@ class Handler:
         if route is None:
             return Response(404, TEXT_HEADERS, b"404 page not found\n")
         if request.method not in route.methods:
-            raise errors.MethodNotAllowed(request.path, request.method.lower())
+            raise _not_allowed()
         return await route.handler(self._context(request, attributes))
 
     def _context(self, request: Request, attributes: Attributes) -> Context:
@@ -163,8 +172,8 @@ class Handler:
             _check_dry_run(request)
         call = Call(request, attributes, endpoint, negotiation.form_of(request))
         if not attributes.subresource:
-            if attributes.verb not in row.verbs or (request.method == "POST" and attributes.name):
-                raise errors.MethodNotAllowed(row.plural, attributes.verb or request.method.lower(), row.group)
+            if attributes.verb not in row.verbs or not _fits_path(attributes):
+                raise _not_allowed()
             if endpoint.allocator is not None and attributes.verb in OPERATIONS:
                 return await self._to_the_end(VERBS[attributes.verb](call))
             return await VERBS[attributes.verb](call)
@@ -174,18 +183,17 @@ class Handler:
         """A resource that is another path to a subresource: ``bindings``."""
         found = self._routes.aliases.get((attributes.group, attributes.version, attributes.resource))
         if found is None:
-            return Response(404, TEXT_HEADERS, b"404 page not found\n")
+            return self._routes.nothing(attributes)
         endpoint, serve = found
         if attributes.verb != "create" or attributes.name:
-            verb = attributes.verb or request.method.lower()
-            raise errors.MethodNotAllowed(attributes.resource, verb, attributes.group)
+            raise _not_allowed()
         return await serve(Call(request, attributes, endpoint, negotiation.form_of(request)))
 
     async def _special(
         self, request: Request, attributes: Attributes, endpoint: Endpoint | None, route: ResourceRoute
     ) -> Response:
         if request.method not in route.methods:
-            raise errors.MethodNotAllowed(attributes.resource, attributes.verb, attributes.group)
+            raise _not_allowed()
         if endpoint is not None:
             sub = _find_subresource(endpoint.row, attributes.subresource)
             attributes.kind = (sub and sub.kind) or endpoint.row.kind
@@ -197,16 +205,16 @@ class Handler:
         row = call.endpoint.row
         found = _find_subresource(row, attributes.subresource)
         if found is None:
-            return Response(404, TEXT_HEADERS, b"404 page not found\n")
+            raise errors.UnknownPath
         if attributes.verb not in found.verbs:
-            raise errors.MethodNotAllowed(f"{row.plural}/{found.name}", attributes.verb, row.group)
+            raise _not_allowed()
         attributes.kind = found.kind or row.kind
         key = (row.group, row.plural, found.name, attributes.verb)
         serve = self._routes.subresources.get(key) or self._routes.subresources.get(("", "", *key[2:]))
         if serve is None and found.strategy is not None:
             serve = VERBS[attributes.verb]
         if serve is None:
-            raise errors.MethodNotAllowed(f"{row.plural}/{found.name}", attributes.verb, row.group)
+            raise _not_allowed()
         return await serve(call)
 
     async def _to_the_end(self, work: Coroutine[None, None, Response]) -> Response:
@@ -254,6 +262,25 @@ class Handler:
 
 def _is_long_running(attributes: Attributes) -> bool:
     return attributes.verb == "watch" or attributes.subresource in LONG_RUNNING_SUBRESOURCES
+
+
+def _fits_path(attributes: Attributes) -> bool:
+    """Whether this verb exists with (or without) a name in the path."""
+    if attributes.verb == "create":
+        return not attributes.name
+    return bool(attributes.name) or attributes.verb not in ("update", "patch", "delete")
+
+
+def _not_allowed() -> errors.StatusError:
+    """The path is known, with other methods."""
+    return errors.from_status(
+        meta_v1.Status(
+            code=405,
+            reason="MethodNotAllowed",
+            message="the server does not allow this method on the requested resource",
+            details=meta_v1.StatusDetails(),
+        )
+    )
 
 
 def _find_subresource(row: Resource, name: str) -> Subresource | None:
