@@ -8,8 +8,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
-import msgspec
-
 from tiphys.machinery import goformat
 
 NOT_FOUND: Final = "FieldValueNotFound"
@@ -62,18 +60,11 @@ class FieldError:
     def body(self) -> str:
         text = TITLES[self.type]
         if self.type not in _WITHOUT_VALUE and self.value is not OMITTED:
-            text = f"{text}: {format_value(self.value)}"
+            text = f"{text}: {goformat.bad_value(self.value)}"
         return f"{text}: {self.detail}" if self.detail else text
 
     def __str__(self) -> str:
         return f"{self.path}: {self.body}"
-
-
-def format_value(value: Any) -> str:
-    """A bad value as error messages show it."""
-    if isinstance(value, msgspec.Struct):
-        return msgspec.json.encode(value, enc_hook=str).decode()
-    return goformat.bad_value(value)
 
 
 def required(path: str, detail: str = "") -> FieldError:

@@ -1,7 +1,8 @@
 """Values in the textual forms that Kubernetes' messages use (Go's ``%q`` and ``%v``)."""
 
-import json
 from typing import Any
+
+import msgspec
 
 _SHORT = {"\a": "\\a", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\v": "\\v"}
 
@@ -34,7 +35,7 @@ def number(value: int | float) -> str:
 
 
 def bad_value(value: Any) -> str:
-    """A value of builtins as field errors print it: text quoted, collections as JSON."""
+    """A value as field errors print it: text quoted, objects and collections as JSON."""
     if value is None:
         return "null"
     if isinstance(value, bool):
@@ -43,7 +44,7 @@ def bad_value(value: Any) -> str:
         return quote(value)
     if isinstance(value, int | float):
         return number(value)
-    return json.dumps(value, separators=(",", ":"), default=str, ensure_ascii=False)
+    return msgspec.json.encode(value, enc_hook=str).decode()
 
 
 def plain(value: Any) -> str:

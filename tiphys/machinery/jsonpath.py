@@ -181,8 +181,7 @@ def relaxed(expression: str) -> str:
         match = re.fullmatch(r"\{\.?([^{}]+)\}", expression)
     if match is None:
         raise JsonPathError(
-            "unexpected path string, expected a 'name1.name2' or '.name1.name2' or '{name1.name2}' or "
-            "'{.name1.name2}'"
+            "unexpected path string, expected a 'name1.name2' or '.name1.name2' or '{name1.name2}' or '{.name1.name2}'"
         )
     return "{." + match[1] + "}"
 

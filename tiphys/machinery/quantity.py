@@ -1,7 +1,7 @@
 """Resource amounts: ``500m``, ``64Mi``, ``1e3``, exact to Kubernetes' canonical forms.
 
 Arithmetic is on ``Decimal``; what is finer than a billionth is rounded up
-(away from zero), and what is larger than 2**63-1 is capped.
+(away from zero), and binary amounts are capped at 2**63-1.
 Source: apimachinery, package api/resource, by behaviour.
 """
 
@@ -12,7 +12,8 @@ from typing import Final
 
 from tiphys.api.scalars import Quantity
 
-_PATTERN: Final = re.compile(r"([+-]?)([0-9]*)(?:\.([0-9]*))?(|[numkMGTPE]|[KMGTPE]i|[eE][+-]?[0-9]+)", re.ASCII)
+_PATTERN: Final = re.compile(r"([+-]?)([0-9]*)(?:(\.)([0-9]*))?([eEinumkKMGTP]*[-+]?[0-9]*)", re.ASCII)
+_EXPONENT: Final = re.compile(r"[eE][-+]?[0-9]+", re.ASCII)
 _DECIMAL: Final = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
 _DECIMAL_BY_EXPONENT: Final = {exponent: suffix for suffix, exponent in _DECIMAL.items()}
 _BINARY: Final = {"Ki": 10, "Mi": 20, "Gi": 30, "Ti": 40, "Pi": 50, "Ei": 60}
@@ -36,26 +37,31 @@ _BAD_FORM: Final = "quantities must match the regular expression '^([+-]?[0-9.]+
 @lru_cache(maxsize=8192)
 def _parse(text: str) -> tuple[int, str]:
     """The amount in billionths and the suffix family."""
-    match = _PATTERN.fullmatch(text)
-    if match is None or not (match[2] or match[3]):
+    match = _PATTERN.fullmatch(text) if text else None
+    if match is None:
         raise QuantityError(_BAD_FORM)
-    sign, whole, fraction, suffix = match[1], match[2], match[3] or "", match[4]
+    sign, whole, point, fraction, suffix = match[1], match[2], match[3], match[4] or "", match[5]
+    if not (whole or fraction or point or suffix):
+        raise QuantityError("unable to parse numeric part of quantity")
     digits = int((whole + fraction) or "0")
-    shift = 9 - len(fraction)
-    if suffix in _BINARY:
-        form = BINARY_SI
-        digits <<= _BINARY[suffix]
-    elif suffix in _DECIMAL:
-        form = DECIMAL_SI
-        shift += _DECIMAL[suffix]
-    else:
-        form = DECIMAL_EXPONENT
-        if len(suffix) > 8:
-            raise QuantityError("unable to parse quantity's suffix")
-        shift += int(suffix[1:])
-    nano = _scaled_up(digits, shift)
-    nano = min(nano, _MAX * _NANO)
+    shift, form, factor = _scale(suffix)
+    nano = _scaled_up(digits * factor, shift + 9 - len(fraction))
+    if form == BINARY_SI:
+        # Only binary amounts have a limit, and fractions below one show in decimals.
+        nano = min(nano, _MAX * _NANO)
+        form = DECIMAL_SI if 0 < nano < _NANO else form
     return (-nano if sign == "-" else nano), form
+
+
+def _scale(suffix: str) -> tuple[int, str, int]:
+    """Power of ten, family and factor of a suffix."""
+    if suffix in _DECIMAL:
+        return _DECIMAL[suffix], DECIMAL_SI, 1
+    if suffix in _BINARY:
+        return 0, BINARY_SI, 1 << _BINARY[suffix]
+    if _EXPONENT.fullmatch(suffix) and len(suffix) < 8:
+        return int(suffix[1:]), DECIMAL_EXPONENT, 1
+    raise QuantityError("unable to parse quantity's suffix")
 
 
 def _scaled_up(digits: int, shift: int) -> int:
@@ -72,18 +78,15 @@ def _scaled_up(digits: int, shift: int) -> int:
 def _text(nano: int, form: str) -> str:
     if nano == 0:
         return "0"
-    if form == BINARY_SI and -1024 * _NANO < nano < 1024 * _NANO:
-        # Too small for a binary suffix: Kubernetes changes the family.
-        form = DECIMAL_SI
-    if form == BINARY_SI:
-        if nano % _NANO:
-            nano = _up_to_unit(nano)
+    if form == BINARY_SI and not (-1024 * _NANO < nano < 1024 * _NANO or nano % _NANO):
         return _binary_text(nano // _NANO)
-    return _decimal_text(nano, form)
+    # What is too small for a binary suffix, or no whole number, shows in decimals.
+    return _decimal_text(nano, DECIMAL_SI if form == BINARY_SI else form)
 
 
-def _up_to_unit(nano: int) -> int:
-    return -(-nano // _NANO) * _NANO if nano > 0 else nano // _NANO * _NANO
+def _away_from_zero(nano: int, unit: int) -> int:
+    """``nano / unit``, rounded away from zero."""
+    return -(-nano // unit) if nano >= 0 else nano // unit
 
 
 def _binary_text(units: int) -> str:
@@ -120,13 +123,12 @@ def parse(text: str) -> Decimal:
 
 def value(text: str) -> int:
     """The amount in whole units, rounded up (away from zero)."""
-    return _up_to_unit(_parse(text)[0]) // _NANO
+    return _away_from_zero(_parse(text)[0], _NANO)
 
 
 def milli(text: str) -> int:
     """The amount in thousandths, rounded up (away from zero)."""
-    nano = _parse(text)[0]
-    return -(-nano // 10**6) if nano >= 0 else -(nano // -(10**6)) if nano % 10**6 == 0 else nano // 10**6
+    return _away_from_zero(_parse(text)[0], 10**6)
 
 
 def compare(a: str, b: str) -> int:

@@ -140,31 +140,34 @@ def requirement(key: str, operator: str, values: Sequence[str], path: str = "") 
 
 
 def problems(key: str, operator: str, values: Sequence[str], path: str = "") -> list[FieldError]:
-    found: list[FieldError] = []
+    """What is wrong with a requirement. Several faults of one name are one error, joined by semicolons."""
     prefix = f"{path}." if path else ""
-    found += [invalid(f"{prefix}key", key, message) for message in names.qualified_name(key)]
-    shown = list(values)
-    if operator in (IN, NOT_IN):
-        if not values:
-            found.append(invalid(f"{prefix}values", shown, "for 'in', 'notin' operators, values set can't be empty"))
-    elif operator in (EQUALS, DOUBLE_EQUALS, NOT_EQUALS):
-        if len(values) != 1:
-            found.append(invalid(f"{prefix}values", shown, "exact-match compatibility requires one single value"))
-    elif operator in (EXISTS, DOES_NOT_EXIST):
-        if values:
-            found.append(invalid(f"{prefix}values", shown, "values set must be empty for exists and does not exist"))
-    elif operator in (GREATER, LESS):
-        if len(values) != 1:
-            found.append(invalid(f"{prefix}values", shown, "for 'Gt', 'Lt' operators, exactly one value is required"))
-        for index, value in enumerate(values):
-            if _integer(value) is None:
-                text = "for 'Gt', 'Lt' operators, the value must be an integer"
-                found.append(invalid(f"{prefix}values[{index}]", value, text))
-    else:
-        found.append(not_supported(f"{prefix}operator", operator, _OPERATORS))
+    found: list[FieldError] = []
+    if messages := names.qualified_name(key):
+        found.append(invalid(f"{prefix}key", key, "; ".join(messages)))
+    found += _value_count_problems(operator, list(values), prefix)
     for index, value in enumerate(values):
-        messages = names.label_value(value)
-        found += [invalid(f"{prefix}values[{index}]", value, message) for message in messages]
+        if messages := names.label_value(value):
+            found.append(invalid(f"{prefix}values[{index}][{key}]", value, "; ".join(messages)))
+    return found
+
+
+def _value_count_problems(operator: str, values: list[str], prefix: str) -> list[FieldError]:
+    where = f"{prefix}values"
+    if operator in (IN, NOT_IN):
+        wrong, text = not values, "for 'in', 'notin' operators, values set can't be empty"
+    elif operator in (EQUALS, DOUBLE_EQUALS, NOT_EQUALS):
+        wrong, text = len(values) != 1, "exact-match compatibility requires one single value"
+    elif operator in (EXISTS, DOES_NOT_EXIST):
+        wrong, text = bool(values), "values set must be empty for exists and does not exist"
+    elif operator in (GREATER, LESS):
+        wrong, text = len(values) != 1, "for 'Gt', 'Lt' operators, exactly one value is required"
+    else:
+        return [not_supported(f"{prefix}operator", operator, _OPERATORS)]
+    found = [invalid(where, values, text)] if wrong else []
+    if operator in (GREATER, LESS):
+        text = "for 'Gt', 'Lt' operators, the value must be an integer"
+        found += [invalid(f"{where}[{i}]", value, text) for i, value in enumerate(values) if _integer(value) is None]
     return found
 
 
@@ -206,22 +209,33 @@ def parse_labels(text: str) -> Selector:
     """The selector that ``labelSelector=`` holds. Raises SelectorError."""
     tokens = _Tokens(text)
     found: list[Requirement] = []
-    try:
-        while tokens.peek():
-            if not (_is_word(tokens.peek()) or tokens.peek() == "!"):
-                raise SelectorError(f"found '{tokens.peek()}', expected: !, identifier, or 'end of string'")
+    while tokens.peek():
+        if not (_is_word(tokens.peek()) or tokens.peek() == "!"):
+            raise SelectorError(f"found '{tokens.peek()}', expected: !, identifier, or 'end of string'")
+        try:
             found.append(_parsed_requirement(tokens))
-            token = tokens.take()
-            if not token:
-                break
-            if token != ",":
-                raise SelectorError(f"found '{token}', expected: ',' or 'end of string'")
-            following = tokens.peek()
-            if following != "!" and not _is_word(following):
-                raise SelectorError(f"found '{following}', expected: identifier after ','")
-    except SelectorError as error:
-        raise SelectorError(f"unable to parse requirement: {error}") from None
+        except SelectorError as error:
+            raise SelectorError(f"unable to parse requirement: {error}") from None
+        token = tokens.take()
+        if not token:
+            break
+        if token != ",":
+            raise SelectorError(f"found '{token}', expected: ',' or 'end of string'")
+        following = tokens.peek()
+        if following != "!" and not _is_word(following):
+            raise SelectorError(f"found '{following}', expected: identifier after ','")
     return Selector(found)
+
+
+_BINARY_OPERATORS: Final = {
+    "in": IN,
+    "notin": NOT_IN,
+    "=": EQUALS,
+    "==": DOUBLE_EQUALS,
+    "!=": NOT_EQUALS,
+    ">": GREATER,
+    "<": LESS,
+}
 
 
 def _parsed_requirement(tokens: _Tokens) -> Requirement:
@@ -231,23 +245,18 @@ def _parsed_requirement(tokens: _Tokens) -> Requirement:
     key = tokens.take()
     if not _is_word(key):
         raise SelectorError(f"found '{key}', expected: identifier")
-    if found := names.qualified_name(key):
-        raise SelectorError(str(invalid("key", key, found[0])) if len(found) == 1 else _joined("key", key, found))
+    if messages := names.qualified_name(key):
+        # Kubernetes has no path to name here, and says so.
+        raise SelectorError(str(invalid("<nil>", key, "; ".join(messages))))
     if absent:
-        return requirement(key, DOES_NOT_EXIST, ())
+        return Requirement(key, DOES_NOT_EXIST)
     if tokens.peek() in ("", ","):
-        return requirement(key, EXISTS, ())
-    operator = tokens.take()
-    operators = {"=": EQUALS, "==": DOUBLE_EQUALS, "!=": NOT_EQUALS, "in": IN, "notin": NOT_IN, ">": GREATER, "<": LESS}
-    if operator not in operators:
-        raise SelectorError(f"found '{operator}', expected: in, notin, =, ==, !=, gt, lt")
-    kind = operators[operator]
-    values = _parsed_set(tokens) if kind in (IN, NOT_IN) else (_parsed_value(tokens),)
-    return requirement(key, kind, values)
-
-
-def _joined(path: str, value: str, messages: Sequence[str]) -> str:
-    return "[" + ", ".join(str(invalid(path, value, message)) for message in messages) + "]"
+        return Requirement(key, EXISTS)
+    operator = _BINARY_OPERATORS.get(token := tokens.take())
+    if operator is None:
+        raise SelectorError(f"found '{token}', expected: in, notin, =, ==, !=, gt, lt")
+    values = _parsed_set(tokens) if operator in (IN, NOT_IN) else (_parsed_value(tokens),)
+    return requirement(key, operator, values)
 
 
 def _parsed_value(tokens: _Tokens) -> str:
@@ -261,28 +270,33 @@ def _parsed_value(tokens: _Tokens) -> str:
 
 
 def _parsed_set(tokens: _Tokens) -> tuple[str, ...]:
+    """Values in parentheses, sorted; beside a comma with nothing before or behind it stands the empty value."""
     token = tokens.take()
     if token != "(":
         raise SelectorError(f"found '{token}' expected: '('")
-    values: list[str] = []
-    expect_value = True
-    while True:
-        token = tokens.take()
+    if tokens.peek() == ")":
+        tokens.take()
+        return ()
+    if tokens.peek() != "," and not _is_word(tokens.peek()):
+        raise SelectorError(f"found '{tokens.peek()}', expected: ',', ')' or identifier")
+    values: set[str] = set()
+    previous = ","
+    while (token := tokens.take()) != ")":
         if _is_word(token):
-            if not expect_value:
+            if previous != ",":
                 raise SelectorError(f"found '{token}', expected: ',' or ')'")
-            values.append(token)
-            expect_value = False
+            values.add(token)
         elif token == ",":
-            if expect_value:
-                values.append("")
-            expect_value = True
-        elif token == ")":
-            if expect_value:
-                values.append("")
-            return tuple(sorted(set(values)))
+            if previous == ",":
+                values.add("")
+        elif previous == ",":
+            raise SelectorError(f"found '{token}', expected: ',', or identifier")
         else:
-            raise SelectorError(f"found '{token}', expected: ',', ')' or identifier")
+            raise SelectorError(f"found '{token}', expected: ',' or ')'")
+        previous = token
+    if previous == ",":
+        values.add("")
+    return tuple(sorted(values))
 
 
 _EXPRESSIONS: Final = {"In": IN, "NotIn": NOT_IN, "Exists": EXISTS, "DoesNotExist": DOES_NOT_EXIST}
@@ -408,12 +422,12 @@ def _unescaped(value: str) -> str:
         if char == "\\":
             following = next(chars, "")
             if not following:
-                raise SelectorError("invalid field selector: trailing backslash")
+                raise SelectorError("invalid field selector: invalid escape sequence: \\")
             if following not in "\\,=":
                 raise SelectorError(f"invalid field selector: invalid escape sequence: \\{following}")
             result.append(following)
         elif char in ",=":
-            raise SelectorError(f"invalid field selector: unescaped character in value: {char}")
+            raise SelectorError(f"invalid field selector: unescaped character in value: {ord(char)}")
         else:
             result.append(char)
     return "".join(result)
@@ -425,7 +439,7 @@ def parse_fields(text: str) -> FieldSelector:
     for term in sorted(_terms(text)):
         if not term:
             continue
-        match = re.match(r"((?:[^\\!=]|\\.|!(?!=))*?)(!=|==|=)(.*)", term, re.DOTALL)
+        match = re.match(r"(.*?)(!=|==|=)(.*)", term, re.DOTALL)
         if match is None:
             raise SelectorError(f"invalid selector: '{text}'; can't understand '{term}'")
         operator = NOT_EQUALS if match[2] == "!=" else EQUALS
