@@ -12,9 +12,10 @@ from typing import Any, TypeVar
 from tiphys.api import apps_v1, core_v1, meta_v1
 from tiphys.apiserver import ApiServer, ApiServerConfig
 from tiphys.base.clock import RealClock
-from tiphys.client import Client, Informers, InProcessTransport
+from tiphys.client import Client, Informer, Informers, InProcessTransport
 from tiphys.controllers.config import Config
 from tiphys.controllers.loop import Controllers
+from tiphys.machinery import errors, meta, times
 from tiphys.store.memory import MemoryStore
 
 T = TypeVar("T")
@@ -81,8 +82,6 @@ class Cluster:
 
     async def change(self, cls: type[T], name: str, change: Callable[[T], None], subresource: str = "") -> T:
         """Get, change and write, again if another writes at the same time."""
-        from tiphys.machinery import errors
-
         calls = self.client.of(cls)
         while True:
             obj = await calls.get(name, "default")
@@ -113,6 +112,18 @@ class Cluster:
                 + ", ".join(f"{type(obj).__name__} {obj.metadata.name}" for kind in kinds for obj in self.all(kind))
             ) from None
 
+    async def caught_up(self, informer: Informer[Any]) -> None:
+        """Return once ``informer`` holds all that the server has now, in these versions or newer ones."""
+        page = await informer.resource.list(informer.selection.namespace)
+        wanted = {meta.key_of(obj): int(meta.resource_version_of(obj)) for obj in page.items}
+        informer.add_handler(self._tick, lambda _, new: self._tick(new), self._tick)
+        await self.until(
+            lambda: all(
+                (found := informer.get(key)) is not None and int(meta.resource_version_of(found)) >= version
+                for key, version in wanted.items()
+            )
+        )
+
     def _tick(self, _: object) -> None:
         self._changed.set()
 
@@ -141,8 +152,6 @@ class Cluster:
 
 
 def meta_now(clock: RealClock) -> str:
-    from tiphys.machinery import times
-
     return times.format_time(clock.now())
 
 

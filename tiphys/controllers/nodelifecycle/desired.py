@@ -99,8 +99,8 @@ def _wanted(node: core_v1.Node, current: Sequence[core_v1.Taint], may_evict: boo
 
 
 def evicting_taint(node: core_v1.Node) -> str | None:
-    """The key of the taint that drives Pods off; None for a node that is ready."""
-    return {"False": NOT_READY, "Unknown": UNREACHABLE, "": NOT_READY}.get(ready_status(node))
+    """The key of the taint that drives Pods off; None for a node that is ready, or has yet to say."""
+    return {"False": NOT_READY, "Unknown": UNREACHABLE}.get(ready_status(node))
 
 
 def is_evicting(node: core_v1.Node) -> bool:
