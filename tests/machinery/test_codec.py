@@ -48,6 +48,23 @@ def test_unknown_kinds() -> None:
         codec.class_of("", "v1", "Nothing")
 
 
+def test_decoding_with_field_validation() -> None:
+    assert codec.decode_checked(core_v1.Pod, EMPTY_POD) == (core_v1.Pod(), [])
+    data = b'{"spec":{"bogus":1,"hostNetwork":false},"spec":{"nodeName":"n","x":1}}'
+    pod, found = codec.decode_checked(core_v1.Pod, data)
+    assert (pod.spec.nodeName, pod.spec.hostNetwork) == ("n", None)
+    assert found == ['unknown field "spec.bogus"', 'duplicate field "spec"', 'unknown field "spec.x"']
+    _, found = codec.decode_checked(core_v1.Pod, b'{"spec":{"nodeName":"a","nodeName":"b"}}')
+    assert found == ['duplicate field "spec.nodeName"']
+    with pytest.raises(codec.DecodeError):
+        codec.decode_checked(core_v1.Pod, b"[]")
+
+
+def test_decoding_of_our_own_bytes() -> None:
+    assert codec.decode_own(core_v1.Pod, EMPTY_POD) == core_v1.Pod()
+    assert codec.decode_own(core_v1.Pod, b'{"from":"the future"}') == core_v1.Pod()
+
+
 def test_copies_share_nothing() -> None:
     pod = core_v1.Pod(metadata=meta_v1.ObjectMeta(labels={"a": "b"}))
     copy = codec.copy(pod)

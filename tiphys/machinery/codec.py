@@ -67,6 +67,27 @@ def decoder(cls: type[T]) -> msgspec.json.Decoder[T]:
     return _decoder(cls)
 
 
+def decode_own(cls: type[T], data: bytes) -> T:
+    """The object in bytes that ``encode`` has made: twice as fast as ``decode``. Raises DecodeError."""
+    try:
+        obj: T = _decoder(cls).decode(data)
+    except _MSGSPEC_ERRORS:
+        return convert(cls, decode_builtins(data))
+    return obj
+
+
+def decode_checked(cls: type[T], data: bytes) -> tuple[T, list[str]]:
+    """The object, and its unknown and duplicate fields (``strict.problems``). Raises DecodeError."""
+    try:
+        obj: T = _decoder(cls).decode(data)
+    except _MSGSPEC_ERRORS:
+        obj = convert(cls, decode_builtins(data))
+        return obj, strict.problems(cls, data)
+    if omission.may_need_trim(cls, data):
+        omission.trim(obj)
+    return obj, strict.problems(cls, data) if strict.has_duplicates(data) else []
+
+
 def decode(cls: type[T], data: bytes) -> T:
     """The object in ``data``. Raises DecodeError."""
     try:
@@ -100,16 +121,22 @@ def _decoded_leniently(data: bytes, error: Exception) -> Any:
 
 def convert(cls: type[T], builtins: Any) -> T:
     """The object that plain dicts and lists stand for; unknown fields and nulls are dropped. Raises DecodeError."""
-    pruned = strict.prune(cls, builtins)
     try:
-        obj = msgspec.convert(pruned, cls, dec_hook=_dec_hook)
+        obj: T = msgspec.convert(builtins, cls, dec_hook=_dec_hook)
+    except msgspec.ValidationError:
+        obj = _converted_leniently(cls, strict.prune(cls, builtins))
+    omission.trim(obj)
+    return obj
+
+
+def _converted_leniently(cls: type[T], pruned: Any) -> T:
+    try:
+        return msgspec.convert(pruned, cls, dec_hook=_dec_hook)
     except msgspec.ValidationError as error:
         fault = gotypes.misfit(cls, pruned)
         if fault is None:
             raise DecodeError(str(error)) from error
         raise DecodeError(fault.message, fault.path) from error
-    omission.trim(obj)
-    return obj
 
 
 def decode_yaml(data: bytes) -> tuple[Any, list[str]]:

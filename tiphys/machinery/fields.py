@@ -67,6 +67,10 @@ class FieldError:
         return f"{self.path}: {self.body}"
 
 
+#: A bad value as error messages show it.
+format_value = goformat.bad_value
+
+
 def required(path: str, detail: str = "") -> FieldError:
     return FieldError(REQUIRED, path, "", detail)
 

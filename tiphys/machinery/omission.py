@@ -87,7 +87,7 @@ _PLAIN_NUMBER_OF: Final = {
 _POINTER_NUMBER_OF: Final = {
     "RollingUpdateStatefulSetStrategy.partition",
 }
-_TOKENS: Final = (b"[]", b"{}", b'""', b"[ ]", b"{ }", b"false", b'":0', b'": 0')
+_TOKENS: Final = (b"{}", b"[]", b'""', b"false", b'":0')
 _OBJECT, _LIST, _MAP, _LEAF = 1, 2, 3, 0
 
 
@@ -99,17 +99,19 @@ class _Step(NamedTuple):
 
 def trim(obj: Any) -> None:
     """Set to None, in ``obj`` and below, what Go would not write."""
-    for attribute, droppable, below in _plan(type(obj)):
-        value = getattr(obj, attribute)
+    # One tuple of all fields is twice as fast as asking for them one by one.
+    for value, step in zip(msgspec.structs.astuple(obj), _plan(type(obj)), strict=True):
+        if value is None or step is None:
+            continue
         if not value:
-            if droppable and value is not None:
-                setattr(obj, attribute, None)
-        elif below == _OBJECT:
+            if step.droppable:
+                setattr(obj, step.attribute, None)
+        elif step.below == _OBJECT:
             trim(value)
-        elif below == _LIST:
+        elif step.below == _LIST:
             for item in value:
                 trim(item)
-        elif below == _MAP:
+        elif step.below == _MAP:
             for item in value.values():
                 trim(item)
 
@@ -117,33 +119,33 @@ def trim(obj: Any) -> None:
 def may_need_trim(cls: type[Any], data: bytes) -> bool:
     """Whether the JSON of a ``cls`` holds an empty value under a name that can be left out.
 
-    A look at the bytes before the few empty values is some fifty times cheaper
-    than walking the object; names of other classes make it walk in vain.
+    Looks at the name before each empty value, which is cheaper than walking
+    the object. JSON with spaces is taken to need it.
     """
-    names = None
+    if b'": ' in data[:40]:
+        return True
     for token in _TOKENS:
         at = data.find(token)
         while at >= 0:
-            end = data.rfind(b'"', 0, at + 1 if token[:2] == b'":' else at)
-            if names is None:
-                names = _droppable_names(cls)
-            if data[data.rfind(b'"', 0, max(end, 0)) + 1 : end] in names:
+            end = at if token == b'":0' else data.rfind(b'"', 0, at)
+            if data[data.rfind(b'"', 0, max(end, 0)) + 1 : end] in _droppable_names(cls):
                 return True
             at = data.find(token, at + 1)
     return False
 
 
-def _make_plan(cls: Any) -> tuple[_Step, ...]:
-    attributes = {field.encode_name: field.name for field in msgspec.structs.fields(cls)}
-    steps = []
-    for name, shape in shapes.fields_of(cls).items():
-        step = _Step(attributes[name], _is_droppable(cls, name, shape), _below(shape))
-        if step.droppable or step.below:
-            steps.append(step)
+def _make_plan(cls: Any) -> tuple[_Step | None, ...]:
+    """What to do with each field, in the order of the Struct."""
+    known = shapes.fields_of(cls)
+    steps: list[_Step | None] = []
+    for field in msgspec.structs.fields(cls):
+        shape = known[field.encode_name]
+        step = _Step(field.name, _is_droppable(cls, field.encode_name, shape), _below(shape))
+        steps.append(step if step.droppable or step.below else None)
     return tuple(steps)
 
 
-_plan: Callable[[Any], tuple[_Step, ...]] = cache(_make_plan)
+_plan: Callable[[Any], tuple[_Step | None, ...]] = cache(_make_plan)
 
 
 def _below(shape: Shape) -> int:
