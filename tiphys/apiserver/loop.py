@@ -74,6 +74,8 @@ class ApiServer:
         self._objects.add(self._endpoints)
         made = seams(config, self._objects, self._clock, self._ids) if callable(seams) else seams or Seams()
         services.admission = made.admission
+        self._running = made.running
+        self._parts = contextlib.AsyncExitStack()
         routes = Routes(self._endpoints, SUBRESOURCES, made.routes, made.resource_routes)
         self._handler = Handler(made, routes, services, self._objects)
         self._listener = Listener(self.handle, config, self._clock)
@@ -87,14 +89,25 @@ class ApiServer:
         await self._cache.start()
         self._allocator.follow(self._cache.of(table.by_path("", "v1", "services")))
         self._feeder = asyncio.create_task(self._cache.run(), name="apiserver-cache")
+        try:
+            if self._running is not None:
+                await self._parts.enter_async_context(self._running())
+        except BaseException:
+            await self._stop()
+            raise
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
     ) -> None:
+        await self._stop()
+
+    async def _stop(self) -> None:
+        """End watches and requests first, so that nothing is served by what is already gone."""
         for hub in self._hubs:
             hub.close()
         await self._listener.close()
+        await self._parts.aclose()
         await self._handler.close()
         self._cache.stop()
         if self._feeder is not None:

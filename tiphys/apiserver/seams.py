@@ -6,6 +6,7 @@ request path alone.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
@@ -229,3 +230,6 @@ class Seams:
     admission: Admission = field(default_factory=AllowAll)
     routes: Sequence[RawRoute] = ()
     resource_routes: Sequence[ResourceRoute] = ()
+    #: Entered once objects can be read and written, before the server is ready, and left at its end: writes what
+    #: must exist (bootstrap roles, the ``kubernetes`` Service), keeps it, and holds connections to nodes.
+    running: Callable[[], AbstractAsyncContextManager[None]] | None = None

@@ -12,6 +12,7 @@ of changes" and "Streaming lists"; KEP-956 watch bookmarks.
 """
 
 import asyncio
+import logging
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -23,6 +24,8 @@ from tiphys.apiserver.negotiation import Form
 from tiphys.apiserver.shapes import Shaper
 from tiphys.apiserver.table import Include
 from tiphys.wire.exchange import Sink
+
+log = logging.getLogger(__name__)
 
 # Initial events are handed over in pieces of about this size, each once the last was taken.
 PIECE_BYTES = 1024 * 1024
@@ -171,9 +174,13 @@ class Hub:
         self._buffer_bytes_max = buffer_bytes_max
         #: By (namespace, name) of what they can see; dicts, because their order must be the same in every run.
         self._places: defaultdict[tuple[str, str], dict[Watcher, None]] = defaultdict(dict)
+        self._closed = False
         cache.listeners.append(self._changed)
 
     def add(self, watcher: Watcher) -> None:
+        """Tell ``watcher`` of changes from now on. A hub that has closed ends it at once."""
+        if self._closed:
+            watcher.close()
         self._places[watcher.places][watcher] = None
 
     def remove(self, watcher: Watcher) -> None:
@@ -184,10 +191,19 @@ class Hub:
                 del self._places[watcher.places]
 
     def close(self) -> None:
-        """End all watches."""
+        """End all watches, and those that come later."""
+        self._closed = True
         for watchers in self._places.values():
             for watcher in watchers:
                 watcher.close()
+
+    def _tell(self, watcher: Watcher, change: Change) -> None:
+        """Note a change; a fault in making its frame (a column, a conversion) ends that watch, not the server."""
+        try:
+            watcher.take(change)
+        except Exception:
+            log.exception("watch event could not be made", extra={"resource": self.cache.row.plural})
+            watcher.close()
 
     def _changed(self, changes: Sequence[Change]) -> None:
         places = self._places
@@ -202,7 +218,7 @@ class Hub:
             # A dict, not a set: a cluster-scoped object's places coincide.
             for place in {("", ""): 0, (namespace, ""): 0, ("", name): 0, (namespace, name): 0}:
                 for watcher in places.get(place, ()):
-                    watcher.take(change)
+                    self._tell(watcher, change)
                     touched[watcher] = None
         for watcher in touched:
             watcher.flush(self._buffer_bytes_max)
