@@ -1,0 +1,100 @@
+"""Puts the security and publication side together: what ``ApiServer(seams=...)`` is given.
+
+``seams(SecurityConfig(...))`` makes the factory. It authenticates, authorizes,
+admits, and serves everything that is not a stored resource.
+"""
+
+import ipaddress
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from tiphys.apiserver import pki
+from tiphys.apiserver.authentication import Authentication, Certificates, StaticTokens
+from tiphys.apiserver.authorization import NodeAuthorizer, Union
+from tiphys.apiserver.bootstrap import bootstrap
+from tiphys.apiserver.bootstrap.service import Place
+from tiphys.apiserver.config import ApiServerConfig
+from tiphys.apiserver.rbac import Rbac
+from tiphys.apiserver.seams import Objects, Seams
+from tiphys.apiserver.tokens import ISSUER, Tokens
+from tiphys.base.clock import Clock
+from tiphys.base.ids import Ids
+
+SeamsFactory = Callable[[ApiServerConfig, Objects, Clock, Ids], Seams]
+
+
+@dataclass(frozen=True, slots=True)
+class SecurityConfig:
+    """Files (PEM unless said otherwise) and names. Empty ones switch off what needs them."""
+
+    #: Signs service account tokens.
+    service_account_key: str = ""
+    issuer: str = ISSUER
+    #: CSV of static tokens.
+    token_file: str = ""
+    anonymous: bool = True
+    #: How kubelets are reached: the CA of their certificates, and who we are to them.
+    kubelet_ca: str = ""
+    kubelet_client_certificate: str = ""
+    kubelet_client_key: str = ""
+    #: The address at which Pods reach this server; by default the one it listens on, if that is one of the host's.
+    advertise_address: str = ""
+
+    @classmethod
+    def of(cls, files: pki.Pki, advertise_address: str = "") -> "SecurityConfig":
+        """The files of a cluster."""
+        client = files.apiserver_kubelet_client
+        return cls(
+            service_account_key=str(files.service_account_key),
+            kubelet_ca=str(files.ca),
+            kubelet_client_certificate=str(client.cert),
+            kubelet_client_key=str(client.key),
+            advertise_address=advertise_address,
+        )
+
+
+class Security:
+    """Everything built over one API server's objects."""
+
+    def __init__(
+        self, security: SecurityConfig, config: ApiServerConfig, objects: Objects, clock: Clock, ids: Ids
+    ) -> None:
+        self.config = config
+        self.security = security
+        self.objects = objects
+        self.rbac = Rbac(objects)
+        self.authorizer = Union((NodeAuthorizer(objects), self.rbac))
+        key = security.service_account_key
+        self.tokens = Tokens.from_file(key, objects, clock, ids, security.issuer) if key else None
+        static = StaticTokens.from_file(security.token_file)
+        certificates = Certificates(clock)
+        self.authentication = Authentication(
+            certificates, static, self.tokens, self.authorizer, anonymous=security.anonymous
+        )
+
+    def seams(self) -> Seams:
+        return Seams(authenticator=self.authentication, authorizer=self.authorizer, running=self.running)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Begins by writing what every cluster has."""
+        await bootstrap(self.objects, self._place())
+        yield
+
+    def _place(self) -> Place | None:
+        if not self.config.port:
+            return None
+        address = self.security.advertise_address or self.config.host
+        ip = ipaddress.ip_address(address)
+        reachable = "" if ip.is_loopback or ip.is_unspecified else address
+        return Place(pki.first_service_address(self.config.service_cidr), reachable, self.config.port)
+
+
+def seams(security: SecurityConfig | None = None) -> SeamsFactory:
+    """What ``ApiServer(seams=...)`` takes, for one configuration."""
+
+    def make(config: ApiServerConfig, objects: Objects, clock: Clock, ids: Ids) -> Seams:
+        return Security(security or SecurityConfig(), config, objects, clock, ids).seams()
+
+    return make
