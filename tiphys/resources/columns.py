@@ -29,7 +29,10 @@ def label_selector(selector: meta_v1.LabelSelector | None) -> str:
     """As in the SELECTOR column of workloads."""
     if selector is None or not (selector.matchLabels or selector.matchExpressions):
         return "<none>"
-    return str(selectors.from_label_selector(selector))
+    try:
+        return str(selectors.from_label_selector(selector))
+    except selectors.SelectorError:
+        return "<error>"
 
 
 def labels(pairs: Mapping[str, str] | None) -> str:

@@ -64,12 +64,21 @@ ROW = Resource(
     namespaced=False,
     columns=(
         NAME,
-        Column("AttachRequired", lambda each, now: each.spec.attachRequired, type="boolean", description="Attaches."),
-        Column("PodInfoOnMount", lambda each, now: each.spec.podInfoOnMount, type="boolean", description="Gets Pods."),
-        Column("StorageCapacity", lambda each, now: each.spec.storageCapacity, type="boolean", description="Reports."),
+        Column(
+            "AttachRequired", lambda each, now: bool(each.spec.attachRequired), type="boolean", description="Attaches."
+        ),
+        Column(
+            "PodInfoOnMount", lambda each, now: bool(each.spec.podInfoOnMount), type="boolean", description="Gets Pods."
+        ),
+        Column(
+            "StorageCapacity", lambda each, now: bool(each.spec.storageCapacity), type="boolean", description="Reports."
+        ),
         Column("TokenRequests", lambda each, now: _tokens(each), description="Audiences of tokens."),
         Column(
-            "RequiresRepublish", lambda each, now: each.spec.requiresRepublish, type="boolean", description="Again."
+            "RequiresRepublish",
+            lambda each, now: bool(each.spec.requiresRepublish),
+            type="boolean",
+            description="Again.",
         ),
         Column("Modes", lambda each, now: ",".join(each.spec.volumeLifecycleModes or ()), description="Its modes."),
         AGE,

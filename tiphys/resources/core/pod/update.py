@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from tiphys.api import core_v1
-from tiphys.machinery import codec, fields, names
+from tiphys.machinery import codec, fields, goformat, names
 from tiphys.resources import checks
 from tiphys.resources.checks import Errors
 from tiphys.resources.core.pod.validation import validate_pod
@@ -190,10 +190,10 @@ def validate_ephemeral_update(pod: core_v1.Pod, old: core_v1.Pod) -> Errors:
     for index, container in enumerate(old.spec.ephemeralContainers or ()):
         path = f"spec.ephemeralContainers[{index}]"
         if container.name not in kept:
-            detail = f"existing ephemeral containers {fields.format_value(container.name)} may not be removed\n"
+            detail = f"existing ephemeral containers {goformat.quote(container.name)} may not be removed\n"
             errs.append(fields.forbidden("spec.ephemeralContainers", detail))
         elif kept[container.name] != container:
-            detail = f"existing ephemeral containers {fields.format_value(container.name)} may not be changed\n"
+            detail = f"existing ephemeral containers {goformat.quote(container.name)} may not be changed\n"
             errs.append(fields.forbidden(path, detail))
     return errs
 
