@@ -626,7 +626,10 @@ def cluster_roles() -> Iterator[rbac_v1.ClusterRole]:
 
 
 def cluster_role_bindings() -> Iterator[rbac_v1.ClusterRoleBinding]:
-    controllers = {f"system:controller:{name}": f"s:kube-system/{name}" for name in _CONTROLLERS}
+    # The user as well as the service accounts: our controllers are one process with one certificate. Stock
+    # controllers that are given --use-service-account-credentials find the accounts bound as ever.
+    manager = "u:system:kube-controller-manager"
+    controllers = {f"system:controller:{name}": f"s:kube-system/{name} {manager}" for name in _CONTROLLERS}
     for name, subjects in {**_CLUSTER_BINDINGS, **controllers}.items():
         yield rbac_v1.ClusterRoleBinding(
             metadata=_metadata(name), roleRef=_reference("ClusterRole", name), subjects=_subjects(subjects)
