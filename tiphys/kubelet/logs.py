@@ -5,7 +5,7 @@ Source: the CRI's logging design; API reference, "read log of the specified Pod"
 """
 
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -114,11 +114,13 @@ class LogReader:
             return False
 
 
-async def read_log(path: Path, options: LogOptions, running: Callable[[], bool]) -> AsyncIterator[bytes]:
+async def read_log(
+    path: Path, options: LogOptions, running: Callable[[], bool], listeners: set[Callable[[], None]]
+) -> AsyncGenerator[bytes, None]:
     """The log as the API answers it. With ``follow`` until the container has ended and all is read.
 
-    ``running`` says whether more can come. Whoever learns that the container has ended touches nothing: the
-    runtime closes the file, and that wakes the follower. Raises OSError if there is no log.
+    ``running`` says whether more can come; what is in ``listeners`` is called when its answer may have changed.
+    Raises OSError if there is no log.
     """
     reader = LogReader(options)
     file: BinaryIO = path.open("rb")
@@ -126,6 +128,7 @@ async def read_log(path: Path, options: LogOptions, running: Callable[[], bool])
     try:
         if options.follow:
             watch = DirectoryWatch(path.parent)
+            listeners.add(watch.poke)
         if options.tail_lines is not None:
             file.seek(tail_offset(file, options.tail_lines))
         while not reader.full:
@@ -145,6 +148,7 @@ async def read_log(path: Path, options: LogOptions, running: Callable[[], bool])
     finally:
         file.close()
         if watch is not None:
+            listeners.discard(watch.poke)
             watch.close()
 
 

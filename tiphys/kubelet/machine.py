@@ -31,10 +31,8 @@ def _meminfo() -> dict[str, int]:
 
 def machine_facts(root: Path) -> MachineFacts:
     """``root`` lies on the file system that Pods fill."""
-    release = dict(
-        (name, text.strip('"'))
-        for name, _, text in (line.partition("=") for line in _read("/etc/os-release").splitlines())
-    )
+    lines = [line.partition("=") for line in _read("/etc/os-release").splitlines()]
+    release = {name: text.strip('"') for name, _, text in lines}
     disk = shutil.disk_usage(root)
     memory = _meminfo()
     machine_id = _read("/etc/machine-id")
