@@ -1,6 +1,7 @@
 """What holds for every row: found by every key, served in the class it names, printable, convertible."""
 
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
@@ -131,3 +132,12 @@ def test_unknown_names_are_lookup_errors() -> None:
     ):
         with pytest.raises(LookupError):
             call()
+
+
+@every_row
+def test_the_compatibility_page_tells_of_every_row(row: Resource) -> None:
+    page = Path(__file__).parents[2] / "docs" / "compatibility.md"
+    line = f"| {row.group_resource} | {row.version} |"
+    (found,) = [text for text in page.read_text().splitlines() if text.startswith(line)]
+    for subresource in row.subresources:
+        assert subresource.name in found

@@ -319,5 +319,5 @@ ROW = Resource(
         "spec.clusterIP": lambda service: service.spec.clusterIP or "",
         "spec.type": lambda service: service.spec.type or "",
     },
-    name_problems=checks.dns1035_label,
+    name_problems=checks.dns1123_label,
 )

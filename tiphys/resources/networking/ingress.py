@@ -69,7 +69,7 @@ def _backend(errs: Errors, path: str, backend: networking_v1.IngressBackend) -> 
     elif service is None:
         errs.append(fields.required(path, "resource or service backend is required"))
     else:
-        checks.required_form(errs, f"{path}.service.name", service.name, checks.dns1035_label)
+        checks.required_form(errs, f"{path}.service.name", service.name, checks.dns1123_label)
         port = service.port or networking_v1.ServiceBackendPort()
         if port.name and port.number:
             errs.append(fields.invalid(path, "", "cannot set both port name & port number"))
