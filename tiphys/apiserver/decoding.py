@@ -53,12 +53,12 @@ def decode(cls: type[Object], request: Request, api_version: str, kind: str, war
     validation = directive(request)
     data, duplicates = body_of(request, kind)
     try:
-        obj: Any = codec.decode(cls, data)
+        decoded: tuple[Any, list[str]] = codec.decode_checked(cls, data)
     except codec.DecodeError as problem:
         raise _refusal(problem, data, api_version, kind) from problem
+    obj, found = decoded
     _check_kind(obj, api_version, kind)
     if validation != IGNORE:
-        found = strict.problems(cls, data)
         if duplicates:
             found = [*strict.yaml_problems(None, None, duplicates), *found]
         if found and validation == STRICT:

@@ -80,12 +80,7 @@ class Entry:
 
     def fresh(self) -> Any:
         """The decoded object, the caller's own."""
-        data = self.head + self.tail
-        try:
-            return codec.decoder(self.row.cls).decode(data)
-        except msgspec.DecodeError:
-            # Written by another version, whose fields are not all ours.
-            return codec.decode(self.row.cls, data)
+        return codec.decode_own(self.row.cls, self.head + self.tail)
 
     def at(self, revision: int) -> "Entry":
         """The same object under another revision: the last state of something that left a watcher's sight."""

@@ -94,7 +94,6 @@ class Listener:
     async def _request(self, request: web.BaseRequest) -> Request:
         message = request._message
         raw_path, _, raw_query = message.path.partition("?")
-        transport = request.transport
         body = b""
         if request.body_exists:
             body = await self._body(request)
@@ -105,7 +104,7 @@ class Listener:
             _headers(message),
             body,
             _remote(request),
-            _peer_certificate(transport) if transport is not None else None,
+            _peer_certificate(request),
         )
 
     async def _body(self, request: web.BaseRequest) -> bytes:
@@ -113,11 +112,15 @@ class Listener:
         length = request.content_length
         if length is not None and length > limit:
             raise errors.RequestEntityTooLarge(f"limit is {limit}")
+        content = request.content
+        if content.is_eof() and length is not None:
+            # All of it is here already: no need to wait, nor to bound the wait.
+            return content.read_nowait()
         parts: list[bytes] = []
         size = 0
         try:
             async with asyncio.timeout(self._config.request_timeout_seconds):
-                while part := await request.content.readany():
+                while part := await content.readany():
                     size += len(part)
                     if size > limit:
                         raise errors.RequestEntityTooLarge(f"limit is {limit}")
@@ -140,9 +143,15 @@ def _remote(request: web.BaseRequest) -> str:
     return peer[0] if isinstance(peer, tuple) else ""
 
 
-def _peer_certificate(transport: asyncio.Transport) -> bytes | None:
-    tls: ssl.SSLObject | None = transport.get_extra_info("ssl_object")
-    return tls.getpeercert(binary_form=True) if tls is not None else None
+def _peer_certificate(request: web.BaseRequest) -> bytes | None:
+    """The same for all requests of a connection, hence kept with it."""
+    kept: dict[str, Any] = request.protocol._cache
+    if "peer_certificate" not in kept:
+        transport = request.transport
+        tls: ssl.SSLObject | None = transport.get_extra_info("ssl_object") if transport is not None else None
+        kept["peer_certificate"] = tls.getpeercert(binary_form=True) if tls is not None else None
+    found: bytes | None = kept["peer_certificate"]
+    return found
 
 
 class _Dates:
