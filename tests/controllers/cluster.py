@@ -5,7 +5,7 @@ Waiting is driven by the watch: a condition is looked at after every event, neve
 
 import asyncio
 from collections.abc import Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
@@ -17,6 +17,7 @@ from tiphys.controllers.config import Config
 from tiphys.controllers.loop import Controllers
 from tiphys.machinery import errors, meta, times
 from tiphys.store.memory import MemoryStore
+from tiphys.wire.exchange import UserInfo
 
 T = TypeVar("T")
 
@@ -54,12 +55,12 @@ class ShiftedClock(RealClock):
 class Cluster:
     """``async with``; ``client`` speaks to the server, ``until`` waits."""
 
-    def __init__(self, config: Config | None = None, **options: Any) -> None:
+    def __init__(self, config: Config | None = None, user: UserInfo | None = None, **options: Any) -> None:
         self.clock = ShiftedClock()
         self.store = MemoryStore()
         self.api = ApiServer(ApiServerConfig(), self.store, clock=self.clock, **options)
-        self.transport = InProcessTransport(self.api.handle)
-        self.client = Client(self.transport)
+        self.client = Client(InProcessTransport(self.api.handle))
+        self._manager = Client(InProcessTransport(self.api.handle, user))
         self.config = config or Config(root_ca="-----BEGIN CERTIFICATE-----\n")
         self.watch = Informers(self.client, self.clock)
         self._changed = asyncio.Event()
@@ -69,8 +70,9 @@ class Cluster:
     async def __aenter__(self) -> "Cluster":
         await self._stack.enter_async_context(self.api)
         await self._stack.enter_async_context(self.watch)
-        await self.create(core_v1.Namespace(metadata=meta_v1.ObjectMeta(name="default")))
-        self.controllers = Controllers(self.config, self.client, self.clock)
+        with suppress(errors.AlreadyExists):
+            await self.create(core_v1.Namespace(metadata=meta_v1.ObjectMeta(name="default")))
+        self.controllers = Controllers(self.config, self._manager, self.clock)
         await self._stack.enter_async_context(self.controllers)
         return self
 
