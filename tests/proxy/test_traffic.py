@@ -328,3 +328,21 @@ def test_one_change_costs_the_same_among_a_thousand_services(bare_host: Namespac
     kernel.commit(ruleset.update(many))
     assert change(2) == alone
     kernel.close()
+
+
+async def test_an_endpoint_on_the_node_itself(node: Node) -> None:
+    """As the API server and the cluster's DNS are."""
+    client_pod, address = await node.pod()
+    node.update(WEB, Endpoint("10.244.0.1", 6443, local=True))
+    node.update(DNS, Endpoint("10.244.0.1", 53, local=True))
+    with node.namespace.listener("0.0.0.0", 6443) as server:
+        assert talk(client_pod.socket(), ("10.96.0.10", 80), server) == address
+        talk(node.namespace.socket(), ("10.96.0.10", 80), server)
+    with node.namespace.socket(socket.SOCK_DGRAM) as server:
+        server.bind(("10.244.0.1", 53))
+        for place in (client_pod, node.namespace):
+            with place.socket(socket.SOCK_DGRAM) as client:
+                client.sendto(b"q", ("10.96.0.11", 53))
+                data, peer = server.recvfrom(9)
+                server.sendto(data, peer)
+                assert client.recvfrom(9) == (b"q", ("10.96.0.11", 53))
