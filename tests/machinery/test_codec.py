@@ -101,6 +101,8 @@ def test_what_stays_though_empty() -> None:
         "terminationGracePeriodSeconds": 0,
         "volumes": [{"name": "v", "emptyDir": {}}],
     }
+    volume = codec.decode(core_v1.Volume, b'{"hostPath":{"path":"/x","type":""},"name":"v"}')
+    assert volume.hostPath == core_v1.HostPathVolumeSource(path="/x", type="")
     claim = codec.decode(core_v1.PersistentVolumeClaim, b'{"spec":{"storageClassName":""}}')
     assert claim.spec.storageClassName == ""
     deployment = codec.decode(apps_v1.Deployment, b'{"spec":{"replicas":0,"minReadySeconds":0,"selector":{}}}')
@@ -236,6 +238,9 @@ def test_refusals_in_kubernetes_words() -> None:
         "the object provided is unrecognized (must be of type Pod): "
         "couldn't get version/kind; json parse error: bad ({x})"
     )
+    assert codec.unreadable(codec.DecodeError("yaml: line 1: x"), "Pod", b"a: b: c").message == (
+        "the object provided is unrecognized (must be of type Pod): yaml: line 1: x (613a20623a2063)"
+    )
     assert codec.refusal("e", "", "", "Pod", b"").message.endswith(": e (<empty>)")
     assert codec.refusal("e", "", "", "Pod", b"{" + b"x" * 40).message.endswith("({xxxxxxxxxxxxxxxxxxxxxxxxxxxxx ...)")
     assert codec.refusal("e", "", "", "Pod", b"abc").message.endswith(": e (616263)")
@@ -272,12 +277,12 @@ BOMB = "a: &a [x,x,x,x,x,x,x,x,x,x]\n" + "".join(
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("a: b: c", "error converting YAML to JSON: yaml: line 1: mapping values are not allowed in this context"),
-        ("a: *x", "error converting YAML to JSON: yaml: unknown anchor 'x' referenced"),
-        ("a: 1\n---\nb: 1", "error converting YAML to JSON: yaml: more than one document"),
-        ("[" * 5000, "error converting YAML to JSON: yaml: exceeded max depth"),
-        (BOMB, "error converting YAML to JSON: yaml: document contains excessive aliasing"),
-        ("? [a]\n: b", "error converting YAML to JSON: yaml: invalid map key: ['a']"),
+        ("a: b: c", "yaml: line 1: mapping values are not allowed in this context"),
+        ("a: *x", "yaml: unknown anchor 'x' referenced"),
+        ("a: 1\n---\nb: 1", "yaml: more than one document"),
+        ("[" * 5000, "yaml: exceeded max depth"),
+        (BOMB, "yaml: document contains excessive aliasing"),
+        ("? [a]\n: b", "yaml: invalid map key: ['a']"),
     ],
 )
 def test_broken_yaml(text: str, message: str) -> None:

@@ -184,7 +184,9 @@ def refusal(error: DecodeError | str, version: str, kind: str, expected: str, da
 
 
 def unreadable(error: DecodeError, expected: str, data: bytes) -> errors.BadRequest:
-    """The 400 for a body that is no JSON at all."""
+    """The 400 for a body that is no JSON (or YAML) at all."""
+    if str(error).startswith("yaml: "):
+        return refusal(error, "", "", expected, data)
     return refusal(f"couldn't get version/kind; json parse error: {error}", "", "", expected, data)
 
 

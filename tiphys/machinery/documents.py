@@ -34,9 +34,9 @@ def parse(data: bytes) -> tuple[Any, list[str]]:
             builder.feed(event)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 0
-        raise YamlError(f"error converting YAML to JSON: yaml: line {line}: {error.problem}") from error
+        raise YamlError(f"yaml: line {line}: {error.problem}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise YamlError(f"error converting YAML to JSON: yaml: {error}") from error
+        raise YamlError(f"yaml: {error}") from error
     return builder.root, builder.duplicates
 
 
@@ -71,7 +71,7 @@ class _Builder:
             self._add(value, 1, event)
         elif isinstance(event, yaml.MappingStartEvent | yaml.SequenceStartEvent):
             if len(self._open) >= MAX_DEPTH:
-                raise YamlError("error converting YAML to JSON: yaml: exceeded max depth")
+                raise YamlError("yaml: exceeded max depth")
             self._open.append(_Open({} if isinstance(event, yaml.MappingStartEvent) else [], event.anchor))
         elif isinstance(event, yaml.MappingEndEvent | yaml.SequenceEndEvent):
             done = self._open.pop()
@@ -79,13 +79,13 @@ class _Builder:
             self._add(done.value, done.size, event)
         elif isinstance(event, yaml.AliasEvent):
             if event.anchor not in self._anchors:
-                raise YamlError(f"error converting YAML to JSON: yaml: unknown anchor '{event.anchor}' referenced")
+                raise YamlError(f"yaml: unknown anchor '{event.anchor}' referenced")
             value, size = self._anchors[event.anchor]
             self._add(value, size, event)
         elif isinstance(event, yaml.DocumentStartEvent):
             self._documents += 1
             if self._documents > 1:
-                raise YamlError("error converting YAML to JSON: yaml: more than one document")
+                raise YamlError("yaml: more than one document")
 
     def _remember(self, anchor: str | None, value: Any, size: int) -> None:
         if anchor is not None:
@@ -94,7 +94,7 @@ class _Builder:
     def _add(self, value: Any, size: int, event: Any) -> None:
         self._nodes += size
         if self._nodes > MAX_NODES:
-            raise YamlError("error converting YAML to JSON: yaml: document contains excessive aliasing")
+            raise YamlError("yaml: document contains excessive aliasing")
         if not self._open:
             self.root = value
             return
@@ -114,7 +114,7 @@ class _Builder:
         if top.key == "<<":
             for source in value if isinstance(value, list) else [value]:
                 if not isinstance(source, dict):
-                    raise YamlError("error converting YAML to JSON: yaml: map merge requires map or sequence of maps")
+                    raise YamlError("yaml: map merge requires map or sequence of maps")
                 for key, item in source.items():
                     if key not in top.value:
                         top.value[key] = item
@@ -128,7 +128,7 @@ class _Builder:
 
 def _key(value: Any, event: Any) -> str:
     if isinstance(value, dict | list):
-        raise YamlError(f"error converting YAML to JSON: yaml: invalid map key: {value!r}")
+        raise YamlError(f"yaml: invalid map key: {value!r}")
     if isinstance(value, str):
         return value
     if isinstance(value, bool):

@@ -56,14 +56,34 @@ _POINTER_TEXT_OF: Final = {
     "NetworkPolicyPort.protocol",
     "Lifecycle.stopSignal",
     "GRPCAction.service",
+    "HostPathVolumeSource.type",
+    "VolumeMount.mountPropagation",
+    "IngressClassParametersReference.namespace",
+    "IngressClassParametersReference.scope",
+    "TypedObjectReference.namespace",
+    "StorageClass.reclaimPolicy",
+    "StorageClass.volumeBindingMode",
+    "CSIDriverSpec.fsGroupPolicy",
+    "PortStatus.error",
+    "IngressPortStatus.error",
+    "ServiceSpec.trafficDistribution",
+    "PersistentVolumeClaimStatus.currentVolumeAttributesClassName",
+    "JobStatus.failedIndexes",
+    "SuccessPolicyRule.succeededIndexes",
+    "PodFailurePolicyOnExitCodesRequirement.containerName",
 }
-#: core/v1 Endpoints' ports are plain.
-_PLAIN_TEXT_OF: Final = {"core_v1.EndpointPort.name", "core_v1.EndpointPort.protocol"}
+#: Plain although their namesakes are pointers.
+_PLAIN_TEXT_OF: Final = {
+    "core_v1.EndpointPort.name",
+    "core_v1.EndpointPort.protocol",
+    "core_v1.HTTPGetAction.path",
+    "core_v1.PersistentVolumeSpec.storageClassName",
+}
 #: Optional booleans that are plain: false is left out.
 _PLAIN_BOOL: Final = _words(
     """
     hostIPC hostNetwork hostPID paused publishNotReadyAddresses readOnly stdin stdinOnce tty unschedulable
-    deprecated namespaced
+    deprecated namespaced chapAuthDiscovery chapAuthSession globalDefault sslEnabled
     """
 )
 #: Optional numbers that are plain: zero is left out.
@@ -83,6 +103,10 @@ _PLAIN_NUMBER_OF: Final = {
     "Status.code",
     "StatusDetails.retryAfterSeconds",
     "ServiceBackendPort.number",
+    "ScaleSpec.replicas",
+    "ContainerImage.sizeBytes",
+    "Event.deprecatedCount",
+    "EventSeries.count",
 }
 _POINTER_NUMBER_OF: Final = {
     "RollingUpdateStatefulSetStrategy.partition",
