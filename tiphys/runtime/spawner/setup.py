@@ -34,6 +34,9 @@ DEVICES = {
     "null": (1, 3), "zero": (1, 5), "full": (1, 7), "random": (1, 8), "urandom": (1, 9), "tty": (5, 0),
 }  # fmt: skip
 LINKS = {"fd": "/proc/self/fd", "stdin": "/proc/self/fd/0", "stdout": "/proc/self/fd/1", "stderr": "/proc/self/fd/2"}
+# Python's termios does not name these.
+TIOCSPTLCK = 0x40045431
+TIOCGPTN = 0x80045430
 UNBLOCKABLE = {signal.SIGKILL, signal.SIGSTOP}
 
 
@@ -178,8 +181,8 @@ def open_terminal() -> int:
     """Make the container's own pseudo-terminal our standard streams; returns its master."""
     with step("open terminal"):
         master = os.open("/dev/ptmx", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
-        fcntl.ioctl(master, termios.TIOCSPTLCK, struct.pack("i", 0))
-        number = struct.unpack("I", fcntl.ioctl(master, termios.TIOCGPTN, bytes(4)))[0]
+        fcntl.ioctl(master, TIOCSPTLCK, struct.pack("i", 0))
+        number = struct.unpack("I", fcntl.ioctl(master, TIOCGPTN, bytes(4)))[0]
         slave = os.open(f"/dev/pts/{number}", os.O_RDWR)
         fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
         for standard in (0, 1, 2):
