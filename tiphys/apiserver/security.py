@@ -15,11 +15,14 @@ from tiphys.apiserver.authorization import NodeAuthorizer, Union
 from tiphys.apiserver.bootstrap import bootstrap
 from tiphys.apiserver.bootstrap.service import Place
 from tiphys.apiserver.config import ApiServerConfig
+from tiphys.apiserver.discovery import Discovery, index
+from tiphys.apiserver.health import Health, healthy
 from tiphys.apiserver.rbac import Rbac
-from tiphys.apiserver.seams import Objects, Seams
+from tiphys.apiserver.seams import Context, Objects, RawRoute, Seams
 from tiphys.apiserver.tokens import ISSUER, Tokens
 from tiphys.base.clock import Clock
 from tiphys.base.ids import Ids
+from tiphys.wire.exchange import Response
 
 SeamsFactory = Callable[[ApiServerConfig, Objects, Clock, Ids], Seams]
 
@@ -63,6 +66,7 @@ class Security:
         self.config = config
         self.security = security
         self.objects = objects
+        self._bootstrapped = False
         self.rbac = Rbac(objects)
         self.authorizer = Union((NodeAuthorizer(objects), self.rbac))
         key = security.service_account_key
@@ -74,12 +78,32 @@ class Security:
         )
 
     def seams(self) -> Seams:
-        return Seams(authenticator=self.authentication, authorizer=self.authorizer, running=self.running)
+        return Seams(
+            authenticator=self.authentication,
+            authorizer=self.authorizer,
+            routes=self._routes(),
+            running=self.running,
+        )
+
+    def _routes(self) -> list[RawRoute]:
+        checks = {"etcd": healthy}
+        ready = {"poststarthook/rbac/bootstrap-roles": self._bootstrap_problem, "shutdown": healthy}
+        routes = [*Discovery(address=self._own_address()).routes(), *Health(checks, ready).routes()]
+        if self.tokens is not None:
+            routes += _openid_routes(self.tokens)
+        return [*routes, index(routes)]
+
+    def _own_address(self) -> str:
+        return f"{self.security.advertise_address or self.config.host}:{self.config.port}"
+
+    def _bootstrap_problem(self) -> str:
+        return "" if self._bootstrapped else "not finished"
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Begins by writing what every cluster has."""
         await bootstrap(self.objects, self._place())
+        self._bootstrapped = True
         yield
 
     def _place(self) -> Place | None:
@@ -89,6 +113,24 @@ class Security:
         ip = ipaddress.ip_address(address)
         reachable = "" if ip.is_loopback or ip.is_unspecified else address
         return Place(pki.first_service_address(self.config.service_cidr), reachable, self.config.port)
+
+
+def _openid_routes(tokens: Tokens) -> list[RawRoute]:
+    """Where others find the key that checks service account tokens."""
+    caching = {"Cache-Control": "public, max-age=3600"}
+    configuration = Response(200, {"Content-Type": "application/json", **caching}, tokens.configuration())
+    keys = Response(200, {"Content-Type": "application/jwk-set+json", **caching}, tokens.key_set())
+
+    async def serve_configuration(context: Context) -> Response:
+        return configuration
+
+    async def serve_keys(context: Context) -> Response:
+        return keys
+
+    return [
+        RawRoute("/.well-known/openid-configuration", serve_configuration),
+        RawRoute("/openid/v1/jwks", serve_keys),
+    ]
 
 
 def seams(security: SecurityConfig | None = None) -> SeamsFactory:
