@@ -174,10 +174,12 @@ async def test_no_namespace(bridge: Bridge) -> None:
 async def test_purge_removes_all(bridge: Bridge, config: NetworkConfig, node: Namespace) -> None:
     with Namespace() as pod:
         await bridge.add("one", pod.path, "one", [PortMapping("TCP", 8080, 80)])
+        node.run("ip", "route", "add", "local", "10.96.0.0/16", "dev", "lo")
         nft("add table ip tiphys-test0-proxy; add table ip tiphys-other-proxy")
         await bridge.purge()
         assert "tptest0" not in node.run("ip", "link")
         assert node.run("ip", "route").strip() == ""
+        assert "10.96" not in node.run("ip", "route", "show", "table", "local")
         assert node.run("nft", "list", "tables").strip() == "table ip tiphys-other-proxy"
         assert not config.state_dir.exists()
         await bridge.purge()

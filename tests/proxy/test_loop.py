@@ -1,7 +1,9 @@
 """The whole proxy: a real API server in memory, a real kernel in a namespace that plays the node."""
 
 import asyncio
+import errno
 import json
+import socket
 import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator, Iterator
@@ -13,6 +15,7 @@ from tiphys.api import core_v1, discovery_v1, meta_v1
 from tiphys.base.clock import RealClock
 from tiphys.client import Client, Informers
 from tiphys.proxy import Proxy, ProxyConfig
+from tiphys.proxy.kernel import Kernel
 
 pytestmark = pytest.mark.root
 CONFIG = ProxyConfig("test0", "n1", retry_seconds=0.05)
@@ -143,3 +146,44 @@ async def test_health_check_node_port(proxy: Proxy, node: Namespace, client: Cli
     await until_answer(503, 0)
     await client.of(discovery_v1.EndpointSlice).create(slice_of("web", *SERVERS))
     await until_answer(200, 2)
+
+
+def no_nftables(table: str) -> Kernel:
+    raise OSError(errno.EPROTONOSUPPORT, "Protocol not supported")
+
+
+async def test_without_nftables(node: Namespace, client: Client, informers: Informers) -> None:
+    await client.of(core_v1.Namespace).create(core_v1.Namespace(metadata=meta_v1.ObjectMeta(name="default")))
+    made = await client.of(core_v1.Service).create(service("web", type="NodePort"))
+    assert made.spec.ports is not None
+    places = [(made.spec.clusterIP or "", 80), ("127.0.0.1", made.spec.ports[0].nodePort or 0)]
+    slices = client.of(discovery_v1.EndpointSlice)
+    await slices.create(slice_of("web", SERVERS[0]))
+    async with informers, Proxy(CONFIG, informers, RealClock(), open_kernel=no_nftables):
+        with node.listener(SERVERS[0], 8080) as server:
+            for place in places:
+                await asyncio.to_thread(talk, node.socket(), place, server)
+        await slices.delete("web-1", "default")
+        await eventually(lambda: not connects(node, *places[0]) and not connects(node, *places[1]))
+        assert CONFIG.table not in node.run("nft", "list", "tables")
+
+
+async def test_udp_without_nftables(node: Namespace, client: Client, informers: Informers) -> None:
+    await client.of(core_v1.Namespace).create(core_v1.Namespace(metadata=meta_v1.ObjectMeta(name="default")))
+    wanted = service("dns")
+    wanted.spec.ports = [core_v1.ServicePort(port=53, protocol="UDP")]
+    made = await client.of(core_v1.Service).create(wanted)
+    backing = slice_of("dns", SERVERS[0])
+    backing.ports = [discovery_v1.EndpointPort(name="", port=5353, protocol="UDP")]
+    await client.of(discovery_v1.EndpointSlice).create(backing)
+
+    def exchange() -> bytes:
+        with node.socket(socket.SOCK_DGRAM) as server, node.socket(socket.SOCK_DGRAM) as asker:
+            server.bind((SERVERS[0], 5353))
+            asker.sendto(b"question", (made.spec.clusterIP or "", 53))
+            data, peer = server.recvfrom(99)
+            server.sendto(data[::-1], peer)
+            return asker.recv(99)
+
+    async with informers, Proxy(CONFIG, informers, RealClock(), open_kernel=no_nftables):
+        assert await asyncio.to_thread(exchange) == b"noitseuq"

@@ -7,6 +7,7 @@ belongs to a thread. Calls are served in order. All of them may be repeated.
 
 import asyncio
 import errno
+import logging
 import os
 import shutil
 from collections.abc import Callable, Sequence
@@ -24,10 +25,14 @@ from tiphys.network.namespaces import SetNs, inside
 from tiphys.network.sockets import NETLINK_NETFILTER, NETLINK_ROUTE, NetlinkError, NetlinkSocket
 from tiphys.wire import nftables, rtnetlink
 
+logger = logging.getLogger(__name__)
+
 _T = TypeVar("_T")
 _PEER = "eth0"
 _LOOPBACK_INDEX = 1
 _DEFAULT_MTU = 1500
+#: What a kernel without nftables says, at one step or another.
+_NO_NFTABLES = (errno.EPROTONOSUPPORT, errno.EAFNOSUPPORT, errno.EOPNOTSUPP)
 _IPV4_SETTINGS = Path("/proc/sys/net/ipv4")
 
 
@@ -130,6 +135,14 @@ class _Worker:
     def _apply(self, step: str, batch: nftables.Batch) -> None:
         self._filter_socket.transact(step, *batch.finish())
 
+    def _apply_if_supported(self, step: str, batch: nftables.Batch) -> None:
+        try:
+            self._apply(step, batch)
+        except OSError as error:
+            if error.errno not in _NO_NFTABLES:
+                raise
+            logger.warning("%s; Pods have no host ports and reach only the cluster", error)
+
     def close(self) -> None:
         for each in (self._routes, self._filters):
             if each is not None:
@@ -165,7 +178,7 @@ class _Worker:
         self._load_ports(addresses)
         opened = [element for each in self._ports.values() for element in each]
         batch = rules.setup(config.table, config.bridge, pod_cidr, config.cluster_cidr, opened)
-        self._apply(f"write table {config.table}", batch)
+        self._apply_if_supported(f"write table {config.table}", batch)
         self._addresses, self._pod_cidr = addresses, pod_cidr
 
     def _links(self) -> dict[str, rtnetlink.Link]:
@@ -316,13 +329,22 @@ class _Worker:
 
     def _own_tables(self) -> list[str]:
         request = nftables.ask(nftables.NFT_MSG_GETTABLE, nftables.NFPROTO_IPV4)
-        bodies = self._filter_socket.get("list tables", request)
+        try:
+            bodies = self._filter_socket.get("list tables", request)
+        except OSError as error:
+            if error.errno in _NO_NFTABLES:
+                return []
+            raise
         names = (nftables.name_in(body, nftables.NFT_MSG_GETTABLE)[1] for body in bodies)
         return [name for name in names if name.startswith(self._config.table_prefix)]
 
     def purge(self) -> None:
         for table in self._own_tables():
             self._apply(f"remove table {table}", rules.purge(table))
+        if self._config.service_cidr:
+            # What the proxy adds where there is no nftables.
+            request = rtnetlink.delete_local_route(self._config.service_cidr, _LOOPBACK_INDEX)
+            self._route_socket.run("delete the route of services", [request], ignore=(errno.ESRCH,))
         own = [each for name, each in self._links().items() if name.startswith(self._config.port_prefix)]
         for each in own:
             step = f"delete {each.name}"

@@ -1,15 +1,26 @@
 """The proxy's edge to the kernel. Blocking; one thread at a time."""
 
+import errno
 from collections.abc import Callable, Iterable
 
-from tiphys.network.sockets import NETLINK_NETFILTER, NFNLGRP_NFTABLES, NetlinkError, NetlinkSocket, NotificationSocket
+from tiphys.network.sockets import (
+    NETLINK_NETFILTER,
+    NETLINK_ROUTE,
+    NFNLGRP_NFTABLES,
+    NetlinkError,
+    NetlinkSocket,
+    NotificationSocket,
+)
 from tiphys.proxy.ruleset import Existing
-from tiphys.wire import conntrack
+from tiphys.wire import conntrack, rtnetlink
 from tiphys.wire import nftables as nft
 from tiphys.wire.conntrack import Flow
 
 _UDP = 17
 _ENOENT = 2
+#: What a kernel without nftables says, at one step or another.
+UNSUPPORTED = (errno.EPROTONOSUPPORT, errno.EAFNOSUPPORT, errno.EOPNOTSUPP)
+_LOOPBACK_INDEX = 1
 
 
 class Kernel:
@@ -77,3 +88,9 @@ class Watch:
         if found is None:
             return True
         return any(nft.is_deletion_of(each.type, each.body, nft.NFPROTO_IPV4, self._table) for each in found)
+
+
+def make_local(cidr: str) -> None:
+    """Deliver what is sent to these addresses to this host's own sockets."""
+    with NetlinkSocket(NETLINK_ROUTE) as routes:
+        routes.run(f"make {cidr} local", [rtnetlink.add_local_route(cidr, _LOOPBACK_INDEX)])

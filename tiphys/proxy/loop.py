@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import random
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -14,8 +15,10 @@ from tiphys.proxy import metrics, services, stale
 from tiphys.proxy.config import ProxyConfig
 from tiphys.proxy.desired import Plan, plan
 from tiphys.proxy.health import HealthChecks
-from tiphys.proxy.kernel import Kernel, Watch
+from tiphys.proxy.kernel import UNSUPPORTED, Kernel, Watch, make_local
 from tiphys.proxy.ruleset import Ruleset
+from tiphys.proxy.services import Endpoints, Service
+from tiphys.proxy.userspace import Relay, targets
 
 logger = logging.getLogger(__name__)
 
@@ -30,8 +33,17 @@ class Proxy:
     Rules outlive the process: leaving removes nothing, and the next entry takes over what it finds.
     """
 
-    def __init__(self, config: ProxyConfig, informers: Informers, clock: Clock) -> None:
+    def __init__(
+        self,
+        config: ProxyConfig,
+        informers: Informers,
+        clock: Clock,
+        source: random.Random | None = None,
+        open_kernel: Callable[[str], Kernel] = Kernel,
+    ) -> None:
         self._config = config
+        self._open = open_kernel
+        self._relay = Relay(source or random.Random())
         self._clock = clock
         self._services = informers.of(core_v1.Service)
         self._slices = informers.of(discovery_v1.EndpointSlice)
@@ -52,15 +64,27 @@ class Proxy:
     async def __aenter__(self) -> "Proxy":
         self._follow()
         try:
-            self._kernel = await self._in_thread(lambda: Kernel(self._config.table))
-            self._watch = Watch(self._config.table)
-            asyncio.get_running_loop().add_reader(self._watch.fileno(), self._rules_changed)
-            self._task = asyncio.create_task(self._run(), name="proxy")
+            work = self._run() if await self._open_kernel() else self._run_in_user_space()
+            self._task = asyncio.create_task(work, name="proxy")
             await self._until_ready(self._task)
         except BaseException:
             await self._close()
             raise
         return self
+
+    async def _open_kernel(self) -> bool:
+        """Whether this kernel has nftables."""
+        try:
+            kernel = self._kernel = await self._in_thread(lambda: self._open(self._config.table))
+            await self._in_thread(kernel.existing)
+        except OSError as error:
+            if error.errno not in UNSUPPORTED:
+                raise
+            logger.warning("no nftables (%s): services are proxied in user space", error.strerror)
+            return False
+        self._watch = Watch(self._config.table)
+        asyncio.get_running_loop().add_reader(self._watch.fileno(), self._rules_changed)
+        return True
 
     async def __aexit__(self, *error: object) -> None:
         await self._close()
@@ -84,6 +108,7 @@ class Proxy:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
         await self._health.close()
+        await self._relay.close()
         if self._watch is not None:
             asyncio.get_running_loop().remove_reader(self._watch.fileno())
             self._watch.close()
@@ -155,6 +180,18 @@ class Proxy:
                 logger.warning("writing the table anew: %s", error)
                 await self._retry_rebuild()
 
+    async def _run_in_user_space(self) -> None:
+        await self._in_thread(lambda: make_local(self._config.service_cidr))
+        await self._services.wait_synced()
+        await self._slices.wait_synced()
+        while True:
+            self._dirty.clear()
+            views = {key: found for key in sorted(self._services.keys()) if (found := self._view(key)) is not None}
+            await self._relay.update(targets(views, self._config.node_name))
+            self._ready.set()
+            await self._wake.wait()
+            self._wake.clear()
+
     async def _retry_rebuild(self) -> None:
         while True:
             try:
@@ -165,13 +202,17 @@ class Proxy:
                 logger.error("service rules: %s", error)
                 await self._clock.sleep(self._config.retry_seconds)
 
-    def _plan(self, key: str) -> Plan | None:
+    def _view(self, key: str) -> tuple[Service, Endpoints] | None:
         obj = self._services.get(key)
         view = services.service_of(obj) if obj is not None else None
         if view is None:
             return None
         slices = self._slices.by_index(_BY_SERVICE, key)
-        return plan(view, services.endpoints_of(slices, self._config.node_name), self._config, self._zone)
+        return view, services.endpoints_of(slices, self._config.node_name)
+
+    def _plan(self, key: str) -> Plan | None:
+        found = self._view(key)
+        return None if found is None else plan(*found, self._config, self._zone)
 
     async def _rebuild(self) -> None:
         begin = self._clock.monotonic()

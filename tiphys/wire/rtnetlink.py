@@ -27,7 +27,7 @@ from tiphys.wire.netlink import (
 AF_UNSPEC, AF_INET, AF_INET6 = 0, 2, 10
 RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK, RTM_SETLINK = 16, 17, 18, 19
 RTM_NEWADDR, RTM_GETADDR = 20, 22
-RTM_NEWROUTE, RTM_GETROUTE = 24, 26
+RTM_NEWROUTE, RTM_DELROUTE, RTM_GETROUTE = 24, 25, 26
 
 IFF_UP = 0x1
 IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_MASTER, IFLA_LINKINFO, IFLA_NET_NS_FD = 1, 3, 4, 10, 18, 28
@@ -36,8 +36,8 @@ IFLA_BRPORT_MODE = 4
 VETH_INFO_PEER = 1
 IFA_ADDRESS, IFA_LOCAL = 1, 2
 RTA_DST, RTA_OIF, RTA_GATEWAY, RTA_PREFSRC, RTA_TABLE = 1, 4, 5, 7, 15
-RT_TABLE_MAIN, RTPROT_BOOT, RTN_UNICAST = 254, 3, 1
-RT_SCOPE_UNIVERSE, RT_SCOPE_LINK = 0, 253
+RT_TABLE_MAIN, RT_TABLE_LOCAL, RTPROT_BOOT, RTN_UNICAST, RTN_LOCAL = 254, 255, 3, 1, 2
+RT_SCOPE_UNIVERSE, RT_SCOPE_LINK, RT_SCOPE_HOST = 0, 253, 254
 RTNH_F_ONLINK = 4
 
 Request = tuple[int, int, bytes]
@@ -148,6 +148,23 @@ def add_route(destination: str, index: int, gateway: str = "", source: str = "")
     if source:
         body += attribute(RTA_PREFSRC, _packed(source))
     return RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, body
+
+
+def add_local_route(destination: str, index: int) -> Request:
+    """Make every address of a range this host's own."""
+    return RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, _local_route(destination, index)
+
+
+def delete_local_route(destination: str, index: int) -> Request:
+    return RTM_DELROUTE, 0, _local_route(destination, index)
+
+
+def _local_route(destination: str, index: int) -> bytes:
+    target = ip_network(destination)
+    body = _ROUTE.pack(
+        _family(destination), target.prefixlen, 0, 0, RT_TABLE_LOCAL, RTPROT_BOOT, RT_SCOPE_HOST, RTN_LOCAL, 0
+    )
+    return body + attribute(RTA_DST, target.network_address.packed) + u32(RTA_OIF, index)
 
 
 def get_links() -> Request:
