@@ -11,8 +11,8 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from tiphys.api import core_v1
-from tiphys.kubelet import containers, cri, downward, environment, names, objects, restart, statuswriter
-from tiphys.kubelet import worker as w
+from tiphys.kubelet import containers, cri, downward, environment, names, objects, restart, statuswriter, worker
+from tiphys.kubelet import protocol as w
 from tiphys.kubelet.context import Context
 from tiphys.kubelet.cri import RuntimeFault
 from tiphys.kubelet.facts import ContainerFact, PodFact
@@ -24,12 +24,14 @@ from tiphys.kubelet.probing import run_probe
 from tiphys.kubelet.volumes import payload, plan
 from tiphys.kubelet.volumes.manager import VolumeFault
 from tiphys.machinery import errors
+from tiphys.machinery.goformat import quote
 from tiphys.runtime.cri import api_pb2
 
 logger = logging.getLogger(__name__)
 
-#: While an agent ends it may hold many tasks; none is waited for longer than this.
 SLEEP_MIN_SECONDS = 0.001
+#: How long the API may take to give the ConfigMaps and Secrets of a Pod.
+OBJECT_SECONDS = 10.0
 
 
 class PodAgent:
@@ -37,7 +39,7 @@ class PodAgent:
 
     def __init__(self, pod: core_v1.Pod, context: Context, gone: Callable[["PodAgent"], None]) -> None:
         self.context = context
-        self.worker = w.PodWorker(pod, host_ips=context.config.node_ips, runtime_name=context.runtime_name)
+        self.worker = worker.PodWorker(pod, host_ips=context.config.node_ips, runtime_name=context.runtime_name)
         self.uid = pod.metadata.uid
         self._gone = gone
         self._writer = statuswriter.StatusWriter(context, pod)
@@ -169,11 +171,26 @@ class PodAgent:
         everyone = [c for _, c in restart.containers_of(self.pod)]
         in_volumes = [key for p in planned for key in payload.objects_of(p.volume)]
         self.context.objects.use(self.uid, objects.keys_of(self.pod, in_volumes, everyone))
-        await self.context.objects.ready(self.uid)
+        await self._objects_read()
         paths = self.context.paths(self.pod)
         paths.pod_directory.mkdir(parents=True, exist_ok=True)
         sources = PodSources(self.context.objects, self.pod.metadata.namespace)
         await self.context.volumes.set_up(self._itself(), planned, sources)
+
+    async def _objects_read(self) -> None:
+        """Raises VolumeFault if the API does not give what the Pod names."""
+        missing = self.context.objects.unread(self.uid)
+        if not missing:
+            return
+        try:
+            async with asyncio.timeout(OBJECT_SECONDS):
+                await self.context.objects.ready(self.uid)
+        except TimeoutError as error:
+            kind, name = missing[0]
+            raise VolumeFault(
+                f"MountVolume.SetUp failed for volume {quote(name)} : "
+                f"failed to sync {kind} cache: timed out waiting for the condition"
+            ) from error
 
     def objects_changed(self) -> None:
         """A ConfigMap or Secret of the Pod has changed: bring its volumes up to date, and what waited for it on."""
@@ -286,7 +303,7 @@ class PodAgent:
         except ImageFault as fault:
             say("Warning", "Failed", f"Error: {fault.reason}")
             return fault.reason, str(fault)
-        except (environment.ConfigError, OSError) as problem:
+        except (environment.ConfigError, VolumeFault, OSError) as problem:
             say("Warning", "Failed", f"Error: {problem}")
             return "CreateContainerConfigError", str(problem)
         try:
@@ -336,7 +353,7 @@ class PodAgent:
             in_volumes = [key for p in self._volumes() for key in payload.objects_of(p.volume)]
             everyone = [c for _, c in restart.containers_of(pod)]
             context.objects.use(self.uid, objects.keys_of(pod, in_volumes, everyone))
-            await context.objects.ready(self.uid)
+            await self._objects_read()
         sources = PodSources(context.objects, pod.metadata.namespace)
         services = environment.service_variables(pod, context.services.list())
         variables = environment.environment(self._itself(), container, sources, services)
@@ -397,8 +414,8 @@ class PodAgent:
             return None
         self._say("Warning", "FailedPostStartHook", "PostStartHook failed", container.name)
         self._say("Normal", "Killing", "FailedPostStartHook", container.name)
-        grace = int(self.pod.spec.terminationGracePeriodSeconds or w.DEFAULT_GRACE_SECONDS)
-        await self._stop_container(container_id, max(grace, w.GRACE_SECONDS_MIN))
+        grace = int(self.pod.spec.terminationGracePeriodSeconds or worker.DEFAULT_GRACE_SECONDS)
+        await self._stop_container(container_id, max(grace, worker.GRACE_SECONDS_MIN))
         return "PostStartHookError", text
 
     async def _run_hook(
@@ -436,7 +453,7 @@ class PodAgent:
         hook = container.lifecycle.preStop if container and container.lifecycle else None
         if instruction.hook and hook is not None and container is not None:
             await self._pre_stop(hook, container, instruction)
-        left = max(round(end - context.clock.monotonic()), w.GRACE_SECONDS_MIN)
+        left = max(round(end - context.clock.monotonic()), worker.GRACE_SECONDS_MIN)
         if instruction.grace_seconds < left:
             left = int(instruction.grace_seconds)
         await self._stop_container(instruction.container_id, left)

@@ -12,7 +12,7 @@ from tiphys.base.ids import Ids
 from tiphys.client import Client, Informer, Informers, Recorder
 from tiphys.client.tasks import Tasks
 from tiphys.kubelet import admission, machine, names, nodestatus
-from tiphys.kubelet import worker as w
+from tiphys.kubelet import protocol as w
 from tiphys.kubelet.agent import PodAgent
 from tiphys.kubelet.config import KubeletConfig
 from tiphys.kubelet.context import Context

@@ -55,6 +55,13 @@ class WatchedObjects:
         else:
             self._by_user.pop(user, None)
 
+    def unread(self, user: str) -> list[tuple[ObjectKind, str]]:
+        """Kind and name of what ``user`` needs and the API has not yet told of."""
+        keys = sorted(self._by_user.get(user, ()))
+        return [
+            (kind, name) for kind, namespace, name in keys if not self._watched[kind, namespace, name].informer.synced
+        ]
+
     async def ready(self, user: str) -> None:
         """Return once everything that ``user`` needs has been read."""
         waiting = [

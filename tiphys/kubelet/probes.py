@@ -6,7 +6,7 @@ Source: Kubernetes docs, "Configure Liveness, Readiness and Startup Probes".
 from dataclasses import dataclass
 
 from tiphys.api import core_v1
-from tiphys.kubelet.worker import ProbeKind
+from tiphys.kubelet.protocol import ProbeKind
 
 #: Seconds after the container's start (and its initial delay) at which a readiness or startup probe that has not
 #: passed is tried besides its period. Kubernetes' kubelet probes anew whenever it looks at a Pod that is not yet

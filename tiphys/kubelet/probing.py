@@ -6,7 +6,7 @@ from tiphys.api import core_v1
 from tiphys.kubelet import probes
 from tiphys.kubelet.context import Context
 from tiphys.kubelet.prober import ProbeErrored, Target
-from tiphys.kubelet.worker import StartProbe
+from tiphys.kubelet.protocol import StartProbe
 
 
 async def run_probe(
