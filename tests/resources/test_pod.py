@@ -342,3 +342,37 @@ def test_gated_pods_wait_with_a_condition() -> None:
     obj = made("pods", pod(schedulingGates=[{"name": "example.com/gate"}]))
     assert obj.status.conditions[0].reason == "SchedulingGated"
     assert cells("pods", obj, NOW)["Status"] == "SchedulingGated"
+
+
+def test_resize_changes_resources_only() -> None:
+    old = made("pods", pod(containers=[container(resources={"requests": {"cpu": "1"}})]))
+
+    def grow(new: Any) -> None:
+        new.spec.containers[0].resources.requests = {"cpu": "2"}
+        new.spec.containers[0].image = "ignored"
+        new.metadata.labels = {"ignored": "too"}
+
+    new, errors = changed("pods", old, grow, "resize")
+    assert errors == []
+    assert (new.spec.containers[0].image, new.metadata.labels) == ("img:1", {})
+    assert (new.spec.containers[0].resources.requests, new.metadata.generation) == ({"cpu": "2"}, 2)
+    new, errors = changed(
+        "pods", old, lambda each: setattr(each.spec.containers[0].resources, "requests", None), "resize"
+    )
+    assert errors == ['spec: Invalid value: "BestEffort": Pod QOS Class may not change as a result of resizing']
+
+
+def test_label_keys_become_part_of_the_selector() -> None:
+    term = {"topologyKey": "zone", "labelSelector": {}, "matchLabelKeys": ["hash"]}
+    affinity = {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}
+    obj = made("pods", {**pod(affinity=affinity), "metadata": {"labels": {"hash": "1"}}})
+    (required,) = obj.spec.affinity.podAntiAffinity.requiredDuringSchedulingIgnoredDuringExecution
+    assert builtins(required.labelSelector) == {
+        "matchExpressions": [{"key": "hash", "operator": "In", "values": ["1"]}]
+    }
+
+
+def test_names_that_are_no_host_names_are_warned_of() -> None:
+    (warning,) = table.find("pods").strategy.warnings(made("pods", {**pod(), "metadata": {"name": "a.b"}}), None)
+    assert warning.startswith("metadata.name: this is used in the Pod's hostname")
+    assert warning.endswith("a DNS label is recommended: [must not contain dots]")

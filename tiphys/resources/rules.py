@@ -27,7 +27,7 @@ class Strategy(Generic[T]):
     Source: apiserver's RESTCreateStrategy and RESTUpdateStrategy, by behaviour.
     """
 
-    #: PUT to a name that does not exist creates it (Lease, Endpoints, EndpointSlice, ...).
+    #: PUT to a name that does not exist creates it (Lease, Endpoints, Service, ...).
     create_on_update = False
     #: PUT without a resourceVersion is allowed.
     unconditional_update = True

@@ -62,7 +62,11 @@ class FunctionStrategy(SpecStrategy[Any]):
         validate_change: Callable[[Any, Any], list[FieldError]] | None = None,
         *,
         counts_generation: bool = True,
+        create_on_update: bool = False,
+        unconditional_update: bool = True,
     ) -> None:
+        self.create_on_update = create_on_update
+        self.unconditional_update = unconditional_update
         self._default = default
         self._validate = validate
         self._validate_change = validate_change

@@ -44,7 +44,7 @@ ROW = Resource(
     kind="LimitRange",
     plural="limitranges",
     cls=core_v1.LimitRange,
-    strategy=FunctionStrategy(default, validate, counts_generation=False),
+    strategy=FunctionStrategy(default, validate, counts_generation=False, create_on_update=True),
     short_names=("limits",),
     columns=(NAME, CREATED_AT),
 )

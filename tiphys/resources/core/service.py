@@ -221,6 +221,8 @@ def _traffic(errs: Errors, spec: core_v1.ServiceSpec) -> None:
 class ServiceStrategy(Strategy[core_v1.Service]):
     """The main endpoint."""
 
+    create_on_update = True
+
     def default(self, obj: core_v1.Service) -> None:
         default(obj)
 

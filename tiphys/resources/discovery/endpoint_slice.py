@@ -89,8 +89,6 @@ def _ports(errs: Errors, ports: Sequence[discovery_v1.EndpointPort]) -> None:
 class EndpointSliceStrategy(Strategy[discovery_v1.EndpointSlice]):
     """The main endpoint; generation counts changes of anything but the metadata, and of labels."""
 
-    create_on_update = True
-
     def default(self, obj: discovery_v1.EndpointSlice) -> None:
         default(obj)
 

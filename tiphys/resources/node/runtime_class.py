@@ -32,7 +32,7 @@ ROW = Resource(
     kind="RuntimeClass",
     plural="runtimeclasses",
     cls=node_v1.RuntimeClass,
-    strategy=FunctionStrategy(None, validate, validate_change, counts_generation=False),
+    strategy=FunctionStrategy(None, validate, validate_change, counts_generation=False, unconditional_update=False),
     namespaced=False,
     columns=(
         NAME,

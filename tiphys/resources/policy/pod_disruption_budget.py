@@ -37,7 +37,7 @@ ROW = Resource(
     kind="PodDisruptionBudget",
     plural="poddisruptionbudgets",
     cls=policy_v1.PodDisruptionBudget,
-    strategy=FunctionStrategy(None, validate),
+    strategy=FunctionStrategy(None, validate, unconditional_update=False),
     short_names=("pdb",),
     subresources=(subresources.status(FunctionStatusStrategy()),),
     columns=(

@@ -60,7 +60,7 @@ ROW = Resource(
     kind="CSIDriver",
     plural="csidrivers",
     cls=storage_v1.CSIDriver,
-    strategy=FunctionStrategy(default, validate, validate_change),
+    strategy=FunctionStrategy(default, validate, validate_change, unconditional_update=False),
     namespaced=False,
     columns=(
         NAME,

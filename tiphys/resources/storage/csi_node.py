@@ -32,7 +32,7 @@ ROW = Resource(
     kind="CSINode",
     plural="csinodes",
     cls=storage_v1.CSINode,
-    strategy=FunctionStrategy(None, validate, counts_generation=False),
+    strategy=FunctionStrategy(None, validate, counts_generation=False, unconditional_update=False),
     namespaced=False,
     columns=(
         NAME,

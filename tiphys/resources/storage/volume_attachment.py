@@ -34,7 +34,7 @@ ROW = Resource(
     kind="VolumeAttachment",
     plural="volumeattachments",
     cls=storage_v1.VolumeAttachment,
-    strategy=FunctionStrategy(None, validate, validate_change, counts_generation=False),
+    strategy=FunctionStrategy(None, validate, validate_change, counts_generation=False, unconditional_update=False),
     namespaced=False,
     subresources=(subresources.status(FunctionStatusStrategy()),),
     columns=(

@@ -178,12 +178,23 @@ def _lifecycle_and_probes(errs: Errors, path: str, container: core_v1.Container,
         handlers.validate_probe(errs, f"{path}.startupProbe", container.startupProbe, once=True)
 
 
+RESTART_RULES_MAX = 20
 RESTART_POLICIES = ("Always", "OnFailure", "Never")
 
 
 def _restart_policy(errs: Errors, path: str, container: core_v1.Container) -> None:
     """A container's own policy, which since 1.35 any container may have, and the rules beside it."""
     checks.one_of(errs, f"{path}.restartPolicy", container.restartPolicy, RESTART_POLICIES)
+    rules = container.restartPolicyRules or []
+    if len(rules) > RESTART_RULES_MAX:
+        errs.append(fields.too_long(f"{path}.restartPolicyRules", rules, RESTART_RULES_MAX))
+    for index, rule in enumerate(rules):
+        here = f"{path}.restartPolicyRules[{index}]"
+        checks.required_one_of(errs, f"{here}.action", rule.action, ("Restart", "RestartAllContainers"))
+        if rule.exitCodes is None:
+            errs.append(fields.required(f"{here}.exitCodes", "must be specified"))
+        else:
+            checks.required_one_of(errs, f"{here}.exitCodes.operator", rule.exitCodes.operator, ("In", "NotIn"))
 
 
 def _resize_policy(

@@ -206,6 +206,8 @@ def validate_gates(errs: Errors, path: str, gates: Sequence[core_v1.PodSchedulin
 
 def merge_label_keys(spec: core_v1.PodSpec, labels: dict[str, str]) -> None:
     """Write what matchLabelKeys and mismatchLabelKeys mean for this Pod into its label selectors."""
+    for constraint in spec.topologySpreadConstraints or ():
+        _require(constraint.labelSelector, "In", constraint.matchLabelKeys, labels)
     affinity = spec.affinity
     for group in (affinity and affinity.podAffinity, affinity and affinity.podAntiAffinity):
         if not group:
@@ -217,11 +219,16 @@ def merge_label_keys(spec: core_v1.PodSpec, labels: dict[str, str]) -> None:
 
 
 def _merge(term: core_v1.PodAffinityTerm, labels: dict[str, str]) -> None:
-    if term.labelSelector is None:
+    _require(term.labelSelector, "In", term.matchLabelKeys, labels)
+    _require(term.labelSelector, "NotIn", term.mismatchLabelKeys, labels)
+
+
+def _require(
+    selector: meta_v1.LabelSelector | None, operator: str, keys: Sequence[str] | None, labels: dict[str, str]
+) -> None:
+    if selector is None:
         return
-    for operator, keys in (("In", term.matchLabelKeys), ("NotIn", term.mismatchLabelKeys)):
-        for key in keys or ():
-            if key in labels:
-                requirement = meta_v1.LabelSelectorRequirement(key=key, operator=operator, values=[labels[key]])
-                expressions = term.labelSelector.matchExpressions or []
-                term.labelSelector.matchExpressions = [*expressions, requirement]
+    for key in keys or ():
+        if key in labels:
+            requirement = meta_v1.LabelSelectorRequirement(key=key, operator=operator, values=[labels[key]])
+            selector.matchExpressions = [*(selector.matchExpressions or []), requirement]

@@ -206,14 +206,18 @@ def validate_resize(pod: core_v1.Pod, old: core_v1.Pod) -> Errors:
         errs.append(fields.forbidden("spec.containers", "containers may not be added or removed on resize"))
         return errs
     restored = [
-        msgspec.structs.replace(container, resources=before.resources)
+        msgspec.structs.replace(container, resources=before.resources, resizePolicy=before.resizePolicy)
         for container, before in zip(pod.spec.containers, old.spec.containers, strict=True)
     ]
     replaced: dict[str, Any] = {"containers": restored, "resources": old.spec.resources}
     if pod.spec.initContainers and old.spec.initContainers:
         before_init = {container.name: container for container in old.spec.initContainers}
         replaced["initContainers"] = [
-            msgspec.structs.replace(container, resources=before_init[container.name].resources)
+            msgspec.structs.replace(
+                container,
+                resources=before_init[container.name].resources,
+                resizePolicy=before_init[container.name].resizePolicy,
+            )
             if container.restartPolicy == "Always" and container.name in before_init
             else container
             for container in pod.spec.initContainers
