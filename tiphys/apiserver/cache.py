@@ -185,10 +185,11 @@ class Cache:
             if cache is not None:
                 changed[cache].append(cache.apply(event))
         self.revision = batch[-1].mod_revision
+        # Who waits is only scheduled here and runs after the listeners.
+        self._wake()
         for cache, changes in changed.items():
             for listener in cache.listeners:
                 listener(changes)
-        self._wake()
 
     def _wake(self) -> None:
         waiters = self._waiters

@@ -16,6 +16,7 @@ from tiphys.apiserver.registry import creating, deleting, reading, updating, wat
 from tiphys.apiserver.registry.endpoint import JSON_HEADERS, Call, Endpoint, Services
 from tiphys.apiserver.requestinfo import attributes_of
 from tiphys.apiserver.seams import ANONYMOUS, OPERATIONS, Attributes, Context, Objects, RawRoute, ResourceRoute, Seams
+from tiphys.apiserver.table import include_of
 from tiphys.machinery import codec, errors, fields
 from tiphys.machinery.goformat import quote
 from tiphys.resources.rules import Resource, Subresource
@@ -171,6 +172,8 @@ class Handler:
         if attributes.dry_run:
             _check_dry_run(request)
         call = Call(request, attributes, endpoint, negotiation.form_of(request))
+        if call.form.shape:
+            _check_form(call)
         if not attributes.subresource:
             if attributes.verb not in row.verbs or not _fits_path(attributes):
                 raise _not_allowed()
@@ -240,7 +243,8 @@ class Handler:
     async def _finished(self, request: Request, attributes: Attributes, response: Response) -> Response:
         """The response with warnings, in YAML, indented or compressed, as the client likes it."""
         if attributes.warnings:
-            response.headers = {**response.headers, "Warning": ", ".join(map(_warning, attributes.warnings))}
+            texts = dict.fromkeys(attributes.warnings)
+            response.headers = {**response.headers, "Warning": ", ".join(map(_warning, texts))}
         if response.stream is not None or not response.body:
             return response
         body = response.body
@@ -285,6 +289,15 @@ def _not_allowed() -> errors.StatusError:
 
 def _find_subresource(row: Resource, name: str) -> Subresource | None:
     return next((sub for sub in row.subresources if sub.name == name), None)
+
+
+def _check_form(call: Call) -> None:
+    """Refuse what cannot be given before anything is written; raises NotAcceptable and BadRequest."""
+    many = call.attributes.verb in ("list", "deletecollection")
+    if call.form.shape == ("PartialObjectMetadata" if many else "PartialObjectMetadataList"):
+        what = "is a list" if many else "is not a list"
+        raise errors.NotAcceptable(f"you requested {call.form.shape}, but the requested object {what}")
+    include_of(call.query("includeObject"))
 
 
 def _check_dry_run(request: Request) -> None:

@@ -31,6 +31,7 @@ KEEPALIVE_SECONDS: Final = 300.0
 PIECE_BYTES: Final = 256 * 1024
 # Bytes that an upgraded connection may hold unread before its socket is paused.
 UNREAD_BYTES_MAX: Final = 1024 * 1024
+LINE_BYTES_MAX: Final = 64 * 1024
 _REASONS: Final = {status.value: status.phrase for status in http.HTTPStatus}
 
 
@@ -65,6 +66,9 @@ class Listener:
             handler_cancellation=True,
             keepalive_timeout=KEEPALIVE_SECONDS,
             access_log=None,
+            # Selectors, continue tokens and bearer tokens are long.
+            max_line_size=LINE_BYTES_MAX,
+            max_field_size=LINE_BYTES_MAX,
             auto_decompress=False,
         )
         context = tls_context(config) if config.certificate else None
@@ -116,6 +120,8 @@ class Listener:
         if content.is_eof() and length is not None:
             # All of it is here already: no need to wait, nor to bound the wait.
             return content.read_nowait()
+        if request.headers.get("Expect", "").lower() == "100-continue" and request.transport is not None:
+            request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         parts: list[bytes] = []
         size = 0
         try:
@@ -211,6 +217,8 @@ class _Answer:
             transport.write(head)
         elif len(body) <= PIECE_BYTES:
             transport.write(head + body)
+            if request.protocol._paused:
+                await request.protocol._drain_helper()
         else:
             transport.write(head)
             view = memoryview(body)

@@ -50,9 +50,7 @@ class Shaper:
         if form.shape == "Table":
             row = self.printer.row(entry, now, form.version, include)
             return self.printer.table([row], list_metadata(entry.revision), form.version)
-        if form.shape == "PartialObjectMetadata":
-            return partial(entry, form.version)
-        raise errors.NotAcceptable("you requested PartialObjectMetadataList, but the requested object is not a list")
+        return partial(entry, form.version)
 
     def list(self, page: Page, form: Form, now: datetime, include: Include = "Metadata") -> bytes:
         """A list. Items carry neither apiVersion nor kind, as in Kubernetes."""
@@ -62,14 +60,12 @@ class Shaper:
         if form.shape == "Table":
             rows = [self.printer.row(entry, now, form.version, include) for entry in page.entries]
             return self.printer.table(rows, metadata, form.version)
-        if form.shape == "PartialObjectMetadataList":
-            items = b",".join([partial(entry, form.version) for entry in page.entries])
-            return b'{"kind":"PartialObjectMetadataList","apiVersion":"meta.k8s.io/%b","metadata":%b,"items":[%b]}' % (
-                form.version.encode(),
-                metadata,
-                items,
-            )
-        raise errors.NotAcceptable("you requested PartialObjectMetadata, but the requested object is a list")
+        items = b",".join([partial(entry, form.version) for entry in page.entries])
+        return b'{"kind":"PartialObjectMetadataList","apiVersion":"meta.k8s.io/%b","metadata":%b,"items":[%b]}' % (
+            form.version.encode(),
+            metadata,
+            items,
+        )
 
     def _plain_list(self, entries: Sequence[Entry], metadata: bytes) -> bytes:
         if not entries:

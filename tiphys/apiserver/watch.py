@@ -175,6 +175,7 @@ class Hub:
         #: By (namespace, name) of what they can see; dicts, because their order must be the same in every run.
         self._places: defaultdict[tuple[str, str], dict[Watcher, None]] = defaultdict(dict)
         self._closed = False
+        self._undelivered: list[Change] = []
         cache.listeners.append(self._changed)
 
     def add(self, watcher: Watcher) -> None:
@@ -206,9 +207,16 @@ class Hub:
             watcher.close()
 
     def _changed(self, changes: Sequence[Change]) -> None:
+        """Deliver on the loop's next turn: after the answer to the write, and together with what else comes."""
+        if self._places:
+            if not self._undelivered:
+                asyncio.get_running_loop().call_soon(self.deliver)
+            self._undelivered += changes
+
+    def deliver(self) -> None:
+        """Tell watchers what they have not been told yet. Bookmarks must come behind it."""
         places = self._places
-        if not places:
-            return
+        changes, self._undelivered = self._undelivered, []
         touched: dict[Watcher, None] = {}
         for change in changes:
             entry = change.new or change.old

@@ -84,8 +84,12 @@ async def delete_collection(call: Call) -> Response:
 
 
 async def delete_entries(call: Call, entries: Any, options: meta_v1.DeleteOptions) -> None:
-    """Delete each of ``entries``, several at a time so that they share commits; absent ones do not matter."""
+    """Delete each of ``entries``, several at a time so that they share commits; absent ones do not matter.
+
+    All are tried; then the first refusal is raised.
+    """
     waiting = iter(entries)
+    refused: list[errors.StatusError] = []
 
     async def work() -> None:
         for entry in waiting:
@@ -95,13 +99,14 @@ async def delete_entries(call: Call, entries: Any, options: meta_v1.DeleteOption
                 await delete_object(one, options)
             except errors.NotFound:
                 continue
-            except errors.Conflict:
-                # A namespace or object that is on its way out already.
-                continue
+            except errors.StatusError as problem:
+                refused.append(problem)
 
     async with asyncio.TaskGroup() as group:
         for number in range(min(COLLECTION_WORKERS, len(entries))):
             group.create_task(work(), name=f"delete-collection-{number}")
+    if refused:
+        raise refused[0]
 
 
 def options_of(call: Call) -> meta_v1.DeleteOptions:

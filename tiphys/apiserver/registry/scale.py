@@ -12,7 +12,10 @@ from tiphys.apiserver.patching import patch_of
 from tiphys.apiserver.registry import objectmeta
 from tiphys.apiserver.registry.endpoint import JSON_HEADERS, Call
 from tiphys.apiserver.registry.updating import change_object
+from tiphys.apiserver.shapes import list_metadata
+from tiphys.apiserver.table import partial
 from tiphys.machinery import codec, errors, fields, selectors
+from tiphys.resources import columns
 from tiphys.wire.exchange import Response
 
 Scale = autoscaling_v1.Scale
@@ -52,9 +55,34 @@ async def get(call: Call) -> Response:
 
 
 def _answer(call: Call, entry: Entry) -> Response:
-    if call.form.shape:
-        raise errors.NotAcceptable("a Scale is given as an object only")
-    return Response(200, JSON_HEADERS, codec.encode(scale_of(call.endpoint.view.object(entry))))
+    scale = scale_of(call.endpoint.view.object(entry))
+    form = call.form
+    if form.shape == "Table":
+        metadata = list_metadata(entry.revision)
+        return Response(200, JSON_HEADERS, _table(call, scale, partial(entry, form.version), metadata))
+    body = partial(entry, form.version) if form.shape else codec.encode(scale)
+    return Response(200, JSON_HEADERS, body)
+
+
+def _table(call: Call, scale: Scale, about: bytes, metadata: bytes) -> bytes:
+    """The Scale as a table of one row."""
+    now = call.endpoint.services.clock.now()
+    names = (
+        ("Name", "string", "name"),
+        ("Desired", "integer", ""),
+        ("Available", "integer", ""),
+        ("Age", "string", ""),
+    )
+    cells = [scale.metadata.name, scale.spec.replicas or 0, scale.status.replicas, columns.age(scale, now)]
+    described = [
+        {"name": name, "type": kind, "format": form, "description": "", "priority": 0} for name, kind, form in names
+    ]
+    return b'{"kind":"Table","apiVersion":"meta.k8s.io/%b","metadata":%b,"columnDefinitions":%b,"rows":[%b]}' % (
+        call.form.version.encode(),
+        metadata,
+        codec.encode(described),
+        b'{"cells":%b,"object":%b}' % (codec.encode(cells), about),
+    )
 
 
 async def update(call: Call) -> Response:

@@ -156,6 +156,7 @@ async def _until_end(endpoint: Endpoint, watcher: Watcher, options: ListOptions,
             if done:
                 return
             if options.bookmarks:
+                endpoint.hub.deliver()
                 sink.write(endpoint.shaper.bookmark(endpoint.services.cache.revision, watcher.form))
     finally:
         gone.cancel()
