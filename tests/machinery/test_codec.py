@@ -1,3 +1,4 @@
+import json
 from typing import Any
 
 import pytest
@@ -7,7 +8,7 @@ from hypothesis import strategies as st
 from tiphys.api import apps_v1, coordination_v1, core_v1, meta_v1
 from tiphys.api.kinds import KINDS
 from tiphys.api.scalars import Quantity, Time
-from tiphys.machinery import codec, documents
+from tiphys.machinery import codec, documents, gojson
 
 EMPTY_POD = b'{"apiVersion":"v1","kind":"Pod","metadata":{},"spec":{"containers":[]},"status":{}}'
 
@@ -200,6 +201,22 @@ def test_broken_json(data: bytes, message: str) -> None:
     with pytest.raises(codec.DecodeError) as caught:
         codec.decode(core_v1.Pod, data)
     assert (str(caught.value), caught.value.syntax) == (message, True)
+
+
+def refused(text: str) -> bool:
+    def no_constants(name: str) -> None:
+        raise ValueError(name)
+
+    try:
+        json.loads(text, parse_constant=no_constants)
+    except ValueError:
+        return True
+    return False
+
+
+@given(st.text(alphabet='{}[]",:0123.eE+-truefalsn\\ \n', max_size=12))
+def test_faults_are_found_where_there_are_some(text: str) -> None:
+    assert bool(gojson.syntax_error(text.encode())) is refused(text)
 
 
 @given(st.binary(max_size=40))

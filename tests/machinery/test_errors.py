@@ -110,7 +110,7 @@ def test_reasons_of_other_servers() -> None:
         (fields.invalid("a", True, "why"), "a: Invalid value: true: why"),
         (fields.invalid("a", 1.0, "why"), "a: Invalid value: 1: why"),
         (fields.invalid("a", None, "why"), "a: Invalid value: null: why"),
-        (fields.invalid("a", {"x": ["y"]}, "why"), 'a: Invalid value: {"x":["y"]}: why'),
+        (fields.invalid("a", {"x": ["y"], "b": 1}, "why"), 'a: Invalid value: {"b":1,"x":["y"]}: why'),
         (
             fields.invalid("a", meta_v1.LabelSelector(matchLabels={"a": "b"}), "field is immutable"),
             'a: Invalid value: {"matchLabels":{"a":"b"}}: field is immutable',

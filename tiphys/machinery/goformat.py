@@ -44,7 +44,7 @@ def bad_value(value: Any) -> str:
         return quote(value)
     if isinstance(value, int | float):
         return number(value)
-    return msgspec.json.encode(value, enc_hook=str).decode()
+    return msgspec.json.encode(value, enc_hook=str, order="deterministic").decode()
 
 
 def plain(value: Any) -> str:
