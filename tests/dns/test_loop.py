@@ -171,7 +171,7 @@ class Upstream(asyncio.DatagramProtocol):
         reply = query.reply()
         if name.lower() == "example.com.":
             reply.add_answer(*dnslib.RR.fromZone("example.com. 300 A 192.0.2.1"))
-        elif name.lower() == "silent.com.":
+        elif name.lower().endswith("silent.com."):
             return
         else:
             reply.header.rcode = dnslib.RCODE.NXDOMAIN
@@ -210,6 +210,15 @@ async def test_equal_questions_are_asked_once(server: Dns, upstream: Upstream) -
     replies = await asyncio.gather(*(ask(server, "silent.com") for _ in range(5)))
     assert {reply.header.rcode for reply in replies} == {dnslib.RCODE.SERVFAIL}
     assert upstream.asked == ["silent.com."]
+
+
+async def test_a_dead_name_server_keeps_nobody_waiting(server: Dns, upstream: Upstream) -> None:
+    for name in ("silent.com", "sub.silent.com"):
+        assert (await ask(server, name)).header.rcode == dnslib.RCODE.SERVFAIL
+    asked = len(upstream.asked)
+    assert asked == 2
+    assert (await ask(server, "example.com")).header.rcode == dnslib.RCODE.SERVFAIL
+    assert len(upstream.asked) == asked, "it is left alone for a while"
 
 
 async def test_an_external_name_comes_with_its_addresses(server: Dns, upstream: Upstream, client: Client) -> None:

@@ -42,6 +42,11 @@ def test_never_overlaps(used: list[IPv4Network]) -> None:
     assert not any(each.overlaps(network) for network in used for each in chosen)
 
 
+def test_name_servers() -> None:
+    text = "search a.b\nnameserver 10.244.0.53\nnameserver fd00::1\nnameserver nonsense\nnameserver\n"
+    assert ranges.name_servers(text) == networks("10.244.0.53/32")
+
+
 @pytest.mark.root
 def test_used_networks_sees_routes_and_addresses() -> None:
     with host() as node:

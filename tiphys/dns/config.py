@@ -16,6 +16,8 @@ class DnsConfig:
     resolv_conf: Path = Path("/etc/resolv.conf")
     forward_timeout_seconds: float = 2.0
     forward_attempts: int = 2
+    #: How long a name server that has not answered twice in a row is not asked.
+    forward_down_seconds: float = 5.0
     forward_concurrent: int = 1000
     cache_entries: int = 2000
     cache_seconds: int = 30

@@ -17,6 +17,9 @@ from tiphys.dns.upstream import Server
 from tiphys.wire import dns
 from tiphys.wire.dns import Answer, Query
 
+#: One lost packet is no reason to leave a name server alone.
+_FAILURES_MAX = 2
+
 
 class _Exchange(asyncio.DatagramProtocol):
     """One question by UDP; ``answer`` is the first datagram that answers it."""
@@ -58,6 +61,8 @@ class Forwarder:
         self._clock = clock
         self._random = source
         self._cache = Cache(config.cache_entries, config.cache_seconds)
+        #: Timeouts in a row, and when the last one was, of name servers that do not answer.
+        self._silent: dict[Server, tuple[int, float]] = {}
         self._under_way: dict[tuple[Key, bool], asyncio.Task[bytes | None]] = {}
 
     def find_cached(self, query: Query) -> bytes | None:
@@ -98,10 +103,17 @@ class Forwarder:
         ask = self._by_tcp if tcp else self._by_udp
         for _ in range(self._config.forward_attempts):
             for server in self._servers():
+                if self._is_down(server):
+                    continue
                 data = await self._attempt(ask, server, query)
                 if data is not None:
                     return data
         return None
+
+    def _is_down(self, server: Server) -> bool:
+        """Whether waiting for it again would only keep the client waiting: its resolver has other names to try."""
+        count, last = self._silent.get(server, (0, 0.0))
+        return count >= _FAILURES_MAX and self._clock.monotonic() < last + self._config.forward_down_seconds
 
     async def _attempt(
         self, ask: Callable[[Server, bytes, int, bytes], Awaitable[bytes]], server: Server, query: Query
@@ -112,7 +124,10 @@ class Forwarder:
             async with asyncio.timeout(self._config.forward_timeout_seconds):
                 data = await ask(server, message, number, query.question)
         except (OSError, TimeoutError, EOFError):
+            count, _ = self._silent.get(server, (0, 0.0))
+            self._silent[server] = count + 1, self._clock.monotonic()
             return None
+        self._silent.pop(server, None)
         reply = dns.parse_reply(data)
         if reply.code in (dns.SERVFAIL, dns.REFUSED, dns.NOTIMP):
             return None

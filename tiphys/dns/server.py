@@ -9,6 +9,7 @@ from tiphys.dns import metrics
 from tiphys.dns.config import DnsConfig
 
 _IP_FREEBIND = 15
+_IPV6_FREEBIND = 78
 _BACKLOG = 128
 #: ``(message, is it TCP)`` → the answer, at once or later; empty for none.
 Respond = Callable[[bytes, bool], bytes | Awaitable[bytes]]
@@ -20,7 +21,10 @@ def bind(address: tuple[str, int], kind: socket.SocketKind) -> socket.socket:
     made = socket.socket(family, kind | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
     try:
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1 if kind == socket.SOCK_STREAM else 0)
-        made.setsockopt(socket.IPPROTO_IP, _IP_FREEBIND, 1)
+        if family == socket.AF_INET:
+            made.setsockopt(socket.IPPROTO_IP, _IP_FREEBIND, 1)
+        else:
+            made.setsockopt(socket.IPPROTO_IPV6, _IPV6_FREEBIND, 1)
         made.bind(address)
     except OSError as error:
         made.close()

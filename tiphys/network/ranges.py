@@ -1,8 +1,10 @@
 """Address ranges for a new cluster that collide with nothing on this host."""
 
+import contextlib
 import itertools
 from collections.abc import Iterable, Iterator
-from ipaddress import IPv4Network
+from ipaddress import AddressValueError, IPv4Network, NetmaskValueError
+from pathlib import Path
 from typing import NamedTuple
 
 from tiphys.network.sockets import NETLINK_ROUTE, NetlinkSocket
@@ -11,6 +13,7 @@ from tiphys.wire import rtnetlink
 #: What kubeadm's documentation and kubeadm itself use; everybody's examples show these.
 DEFAULT_PODS = IPv4Network("10.244.0.0/16")
 DEFAULT_SERVICES = IPv4Network("10.96.0.0/16")
+_RESOLV_CONF = Path("/etc/resolv.conf")
 _PRIVATE = (IPv4Network("10.0.0.0/8"), IPv4Network("172.16.0.0/12"))
 
 
@@ -48,9 +51,22 @@ def _first_free(candidates: Iterable[IPv4Network], taken: list[IPv4Network]) -> 
     raise LookupError("no private address range is free: every /16 of 10.0.0.0/8 and 172.16.0.0/12 overlaps a route")
 
 
-def used_networks() -> list[IPv4Network]:
-    """The IPv4 destinations of all routes and addresses of this host. Raises OSError."""
+def name_servers(text: str) -> list[IPv4Network]:
+    """The IPv4 name servers of a resolv.conf: Pods must be able to reach them."""
+    found = []
+    for line in text.splitlines():
+        words = line.split()
+        if len(words) >= 2 and words[0] == "nameserver" and ":" not in words[1]:
+            with contextlib.suppress(AddressValueError, NetmaskValueError):
+                found.append(IPv4Network(words[1]))
+    return found
+
+
+def used_networks(resolv_conf: Path = _RESOLV_CONF) -> list[IPv4Network]:
+    """The IPv4 destinations of all routes, addresses and name servers of this host. Raises OSError."""
     found: set[IPv4Network] = set()
+    if resolv_conf.exists():
+        found.update(name_servers(resolv_conf.read_text(errors="replace")))
     with NetlinkSocket(NETLINK_ROUTE) as kernel:
         for body in kernel.get("list routes", rtnetlink.get_routes()):
             destination = rtnetlink.route(body).destination
