@@ -246,6 +246,13 @@ def test_any_json_decodes_or_is_refused(value: Any) -> None:
     assert codec.encode(codec.decode(core_v1.Pod, codec.encode(pod))) == codec.encode(pod)
 
 
+def test_nesting_too_deep_is_refused() -> None:
+    properties = b'{"properties":{"a":' * 460 + b'{"x":1}' + b"}}" * 460
+    data = b'{"spec":{"versions":[{"schema":{"openAPIV3Schema":%b}}]}}' % properties
+    with pytest.raises(codec.DecodeError, match="exceeded max depth"):
+        codec.decode(codec.class_of("apiextensions.k8s.io", "v1", "CustomResourceDefinition"), data)
+
+
 def test_refusals_in_kubernetes_words() -> None:
     error = codec.DecodeError("json: cannot unmarshal x")
     assert codec.refusal(error, "v1", "Deployment", "Deployment").message == (

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tiphys.api import core_v1
 from tiphys.machinery import errors
 from tiphys.machinery.jsonpatch import same
-from tiphys.machinery.patch import json_patch, merge_patch
+from tiphys.machinery.patch import json_patch, merge_patch, strategic_merge
 
 
 def op(name: str, path: str, *value: Any, **more: Any) -> dict[str, Any]:
@@ -240,3 +241,20 @@ def test_merge_patch_agrees_with_the_rfc(doc: Any, patch: Any) -> None:
     before = json.dumps([doc, patch])
     assert same(merge_patch(doc, patch), slow_merge(doc, patch))
     assert json.dumps([doc, patch]) == before
+
+
+def nested(levels: int) -> Any:
+    value: Any = 1
+    for _ in range(levels):
+        value = {"a": value}
+    return value
+
+
+def test_nesting_too_deep_is_refused() -> None:
+    deep = nested(5000)
+    with pytest.raises(errors.BadRequest, match="exceeded max depth"):
+        merge_patch(deep, deep)
+    with pytest.raises(errors.BadRequest, match="exceeded max depth"):
+        strategic_merge(core_v1.Pod, {"metadata": {"labels": deep}}, {"metadata": {"labels": deep}})
+    with pytest.raises(errors.BadRequest, match="exceeded max depth"):
+        json_patch({"x": deep}, [op("test", "/x", nested(5000))])

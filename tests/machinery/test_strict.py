@@ -69,3 +69,8 @@ def test_prune_leaves_its_argument_alone() -> None:
     doc = {"spec": {"bogus": 1, "nodeName": None}, "metadata": {"name": "a"}}
     assert strict.prune(core_v1.Pod, doc) == {"spec": {}, "metadata": {"name": "a"}}
     assert doc == {"spec": {"bogus": 1, "nodeName": None}, "metadata": {"name": "a"}}
+
+
+def test_deep_nesting_is_walked() -> None:
+    deep = b'{"a":' * 800 + b"1" + b"}" * 800
+    assert strict.problems(None, b'{"x":1,"x":%b}' % deep) == ['duplicate field "x"']

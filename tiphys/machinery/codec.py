@@ -18,6 +18,7 @@ from tiphys.machinery import documents, errors, gojson, gotypes, omission, quant
 from tiphys.machinery.goformat import quote
 
 T = TypeVar("T")
+TOO_DEEP: Final = "exceeded max depth"
 _MSGSPEC_ERRORS: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
@@ -104,7 +105,7 @@ def decode_builtins(data: bytes) -> Any:
     try:
         return _generic.decode(data)
     except RecursionError:
-        raise DecodeError("exceeded max depth", syntax=True) from None
+        raise DecodeError(TOO_DEEP, syntax=True) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         if message := gojson.syntax_error(data):
             raise DecodeError(message, syntax=True) from None
@@ -122,11 +123,18 @@ def _decoded_leniently(data: bytes, error: Exception) -> Any:
 def convert(cls: type[T], builtins: Any) -> T:
     """The object that plain dicts and lists stand for; unknown fields and nulls are dropped. Raises DecodeError."""
     try:
-        obj: T = msgspec.convert(builtins, cls, dec_hook=_dec_hook)
-    except msgspec.ValidationError:
-        obj = _converted_leniently(cls, strict.prune(cls, builtins))
-    omission.trim(obj)
+        obj = _converted(cls, builtins)
+        omission.trim(obj)
+    except RecursionError:
+        raise DecodeError(TOO_DEEP, syntax=True) from None
     return obj
+
+
+def _converted(cls: type[T], builtins: Any) -> T:
+    try:
+        return msgspec.convert(builtins, cls, dec_hook=_dec_hook)
+    except msgspec.ValidationError:
+        return _converted_leniently(cls, strict.prune(cls, builtins))
 
 
 def _converted_leniently(cls: type[T], pruned: Any) -> T:

@@ -1,6 +1,7 @@
 """Field validation: which fields of a document the type does not know or finds twice."""
 
 import json
+from collections.abc import Iterator
 from typing import Any, Final
 
 import msgspec
@@ -11,6 +12,7 @@ from tiphys.machinery.shapes import Shape
 
 #: Kubernetes reports no more than this many.
 MAX_PROBLEMS: Final = 100
+_ANY: Final = shapes.shape_of(Any)
 _generic: Final = msgspec.json.Decoder()
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -57,8 +59,8 @@ def problems(cls: type[Any] | None, data: bytes) -> list[str]:
     if not has_duplicates(data) and (cls is None or fits(cls, data)):
         return []
     found: dict[str, None] = {}
-    shape = shapes.shape_of(cls) if cls is not None else shapes.shape_of(Any)
-    _walk(shape, json.loads(data, object_pairs_hook=_Pairs), "", found)
+    shape = shapes.shape_of(cls) if cls is not None else _ANY
+    _walk(shape, json.loads(data, object_pairs_hook=_Pairs), found)
     return list(found)
 
 
@@ -90,22 +92,32 @@ class _Pairs(list[tuple[str, Any]]):
     """An object with all its fields, in order."""
 
 
-def _walk(shape: Shape, value: Any, path: str, found: dict[str, None]) -> None:
-    if len(found) >= MAX_PROBLEMS:
-        return
+def _walk(shape: Shape, value: Any, found: dict[str, None]) -> None:
+    """Report all of ``value`` in document order, without a call for each level: nesting is the client's choice."""
+    stack = [_children(shape, value, "", found)]
+    while stack:
+        child = next(stack[-1], None)
+        if child is None:
+            stack.pop()
+        elif len(found) < MAX_PROBLEMS:
+            stack.append(_children(*child, found))
+
+
+def _children(shape: Shape, value: Any, path: str, found: dict[str, None]) -> Iterator[tuple[Shape, Any, str]]:
+    """What stands in ``value``, reporting what does not belong there on the way."""
     if isinstance(value, _Pairs):
-        _walk_object(shape, value, path, found)
+        yield from _fields(shape, value, path, found)
     elif isinstance(value, list) and shape.form in ("list", "json"):
-        item = shape.item if shape.form == "list" and shape.item else shapes.shape_of(Any)
+        item = shape.item if shape.form == "list" and shape.item else _ANY
         for index, entry in enumerate(value):
-            _walk(item, entry, f"{path}[{index}]", found)
+            yield item, entry, f"{path}[{index}]"
 
 
-def _walk_object(shape: Shape, value: _Pairs, path: str, found: dict[str, None]) -> None:
+def _fields(shape: Shape, value: _Pairs, path: str, found: dict[str, None]) -> Iterator[tuple[Shape, Any, str]]:
     if shape.form not in ("object", "map", "json"):
         return
     known = shapes.fields_of(shape.cls) if shape.form == "object" and shape.cls else None
-    other = shape.item if shape.form == "map" and shape.item else shapes.shape_of(Any)
+    other = shape.item if shape.form == "map" and shape.item else _ANY
     seen: set[str] = set()
     for name, item in value:
         below = f"{path}.{name}" if path else name
@@ -116,7 +128,7 @@ def _walk_object(shape: Shape, value: _Pairs, path: str, found: dict[str, None])
         if name in seen:
             _report(f'duplicate field "{below}"', found)
         seen.add(name)
-        _walk(field, item, below, found)
+        yield field, item, below
 
 
 def _report(text: str, found: dict[str, None]) -> None:
