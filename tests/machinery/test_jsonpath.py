@@ -82,5 +82,10 @@ def test_relaxed(text: str) -> None:
     assert jsonpath.relaxed(text) == "{.a.b}"
 
 
+def test_json_is_written_as_go_writes_it() -> None:
+    assert jsonpath.Template("{.a}").render({"a": {"b": "<&>", "a": 1}}) == '{"a":1,"b":"\\u003c\\u0026\\u003e"}'
+    assert jsonpath.Template("{.a.b}").render({"a": {"b": "<&>"}}) == "<&>"
+
+
 def test_find() -> None:
     assert jsonpath.Template("{.kind}x{.items[*].n}").find(LIST) == [["List"], [1, 2, 3]]

@@ -190,7 +190,7 @@ def printed(value: Any) -> str:
     """A result as text: objects and lists as JSON, the rest bare."""
     match json_kind(value):
         case "object" | "array":
-            return json.dumps(value, separators=(",", ":"), ensure_ascii=False, sort_keys=True)
+            return _escaped(json.dumps(value, separators=(",", ":"), ensure_ascii=False, sort_keys=True))
         case "bool":
             return "true" if value else "false"
         case "number":
@@ -198,6 +198,14 @@ def printed(value: Any) -> str:
         case "null":
             return ""
     return str(value)
+
+
+def _escaped(text: str) -> str:
+    """JSON as Go writes it: safe inside HTML."""
+    for char in "<>&\u2028\u2029":
+        if char in text:
+            text = text.replace(char, f"\\u{ord(char):04x}")
+    return text
 
 
 def _compared(name: str, left: Any, right: Any) -> bool:
