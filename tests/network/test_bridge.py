@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.network.kernel import Namespace, host, set_bridge_filter, talk
+from tests.network.kernel import Namespace, eventually, host, set_bridge_filter, talk
 from tiphys.network import Bridge, NetworkConfig
 from tiphys.network.rules import PortMapping
 
@@ -154,6 +154,29 @@ async def test_a_restarted_process_finds_everything_as_it_was(
             talk(node.socket(), ("127.0.0.1", 8080), server)
         assert await again.add("three", three.path, "three", [PortMapping("TCP", 8081, 80)]) == ["10.244.0.4"]
         await again.close()
+
+
+async def test_a_restarted_process_is_ready_by_itself(bridge: Bridge, config: NetworkConfig, node: Namespace) -> None:
+    with Namespace() as one, Namespace() as two:
+        await bridge.add("one", one.path, "one", [])
+        asked = Bridge(config)
+        await eventually(lambda: asked.status()[0])
+        await asked.close()
+        again = Bridge(config)
+        assert await again.add("two", two.path, "two", []) == ["10.244.0.3"]
+        await again.close()
+        with one.listener("0.0.0.0", 80) as server:
+            assert talk(two.socket(), ("10.244.0.2", 80), server) == "10.244.0.3"
+
+
+async def test_another_range(bridge: Bridge, node: Namespace) -> None:
+    await bridge.configure("10.245.3.0/24")
+    shown = node.run("ip", "-4", "address", "show", "dev", "tptest0")
+    assert "10.245.3.1/24" in shown
+    assert "10.244" not in shown
+    assert "10.96.0.0/16 dev tptest0 scope link src 10.245.3.1" in node.run("ip", "route")
+    with Namespace() as one:
+        assert await bridge.add("one", one.path, "one", []) == ["10.245.3.2"]
 
 
 async def test_a_sandbox_may_come_back_in_a_new_namespace(bridge: Bridge, node: Namespace) -> None:

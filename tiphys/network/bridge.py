@@ -29,6 +29,7 @@ logger = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
 _PEER = "eth0"
+_POD_CIDR = "pod-cidr"
 _LOOPBACK_INDEX = 1
 _DEFAULT_MTU = 1500
 #: What a kernel without nftables says, at one step or another.
@@ -59,6 +60,7 @@ class Bridge:
     def __init__(self, config: NetworkConfig, setns: SetNs | None = None) -> None:
         self._worker = _Worker(config, setns)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="network")
+        self._restoring = False
 
     async def _run(self, work: Callable[[], _T]) -> _T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
@@ -87,7 +89,14 @@ class Bridge:
         await self._run(lambda: self._worker.remove(sandbox_id))
 
     def status(self) -> tuple[bool, str, str]:
-        """Ready, and if not, reason and message of the CRI condition NetworkReady."""
+        """Ready, and if not, reason and message of the CRI condition NetworkReady.
+
+        The first call of a restarted process begins to restore what was configured before:
+        a kubelet that has not restarted tells the range only once.
+        """
+        if not self._restoring:
+            self._restoring = True
+            self._thread.submit(self._worker.restore)
         return self._worker.status
 
     async def purge(self) -> None:
@@ -161,6 +170,20 @@ class _Worker:
             raise
         self.status = (True, "", "")
 
+    def restore(self) -> None:
+        """Configure the range that an earlier process has left, if any; a failure shows in the status."""
+        path = self._config.state_dir / _POD_CIDR
+        if self._addresses is None and path.exists():
+            try:
+                self.configure(path.read_text())
+            except (OSError, ValueError) as error:
+                logger.warning("network of %s: %s", self._config.bridge, error)
+
+    def _remember(self, pod_cidr: str) -> None:
+        fresh = self._config.state_dir / f"{_POD_CIDR}.new"
+        fresh.write_text(pod_cidr)
+        fresh.rename(self._config.state_dir / _POD_CIDR)
+
     def _configure(self, pod_cidr: str) -> None:
         config = self._config
         addresses = Addresses(config.state_dir / "addresses", pod_cidr)
@@ -168,7 +191,7 @@ class _Worker:
         self._mtu = config.mtu or self._default_mtu(links)
         self._bridge_index = self._make_bridge(links)
         interface = f"{addresses.gateway}/{IPv4Network(pod_cidr).prefixlen}"
-        requests = [rtnetlink.add_address(self._bridge_index, interface)]
+        requests = [*self._old_addresses(interface), rtnetlink.add_address(self._bridge_index, interface)]
         if config.service_cidr:
             requests.append(rtnetlink.add_route(config.service_cidr, self._bridge_index, source=addresses.gateway))
         self._route_socket.run(f"give {config.bridge} the address {interface}", requests)
@@ -179,6 +202,7 @@ class _Worker:
         opened = [element for each in self._ports.values() for element in each]
         batch = rules.setup(config.table, config.bridge, pod_cidr, config.cluster_cidr, opened)
         self._apply_if_supported(f"write table {config.table}", batch)
+        self._remember(pod_cidr)
         self._addresses, self._pod_cidr = addresses, pod_cidr
 
     def _links(self) -> dict[str, rtnetlink.Link]:
@@ -200,6 +224,15 @@ class _Worker:
         if found.kind != "bridge":
             raise FileExistsError(errno.EEXIST, f"link {name} exists and is a {found.kind or 'device'}, not a bridge")
         return found.number
+
+    def _old_addresses(self, interface: str) -> list[rtnetlink.Request]:
+        """Requests that take from the bridge what is left of another range."""
+        found = map(rtnetlink.address, self._route_socket.get("list addresses", rtnetlink.get_addresses()))
+        return [
+            rtnetlink.delete_address(link, str(each))
+            for link, each in found
+            if link == self._bridge_index and each.version == 4 and str(each) != interface
+        ]
 
     def _write_settings(self) -> None:
         own = _IPV4_SETTINGS / "conf" / self._config.bridge
@@ -235,6 +268,7 @@ class _Worker:
         return self._addresses
 
     def add(self, sandbox_id: str, netns_path: str, mappings: list[rules.PortMapping]) -> list[str]:
+        self.restore()
         addresses = self._require_addresses()
         known = addresses.find(sandbox_id) is not None
         address = addresses.allocate(sandbox_id)

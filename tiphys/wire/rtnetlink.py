@@ -26,7 +26,7 @@ from tiphys.wire.netlink import (
 
 AF_UNSPEC, AF_INET, AF_INET6 = 0, 2, 10
 RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK, RTM_SETLINK = 16, 17, 18, 19
-RTM_NEWADDR, RTM_GETADDR = 20, 22
+RTM_NEWADDR, RTM_DELADDR, RTM_GETADDR = 20, 21, 22
 RTM_NEWROUTE, RTM_DELROUTE, RTM_GETROUTE = 24, 25, 26
 
 IFF_UP = 0x1
@@ -131,6 +131,12 @@ def add_address(index: int, interface: str) -> Request:
         NLM_F_CREATE | NLM_F_REPLACE,
         body + attribute(IFA_LOCAL, packed) + attribute(IFA_ADDRESS, packed),
     )
+
+
+def delete_address(index: int, interface: str) -> Request:
+    value = ip_interface(interface)
+    body = _ADDRESS.pack(_family(interface), value.network.prefixlen, 0, 0, index)
+    return RTM_DELADDR, 0, body + attribute(IFA_LOCAL, value.ip.packed)
 
 
 def add_route(destination: str, index: int, gateway: str = "", source: str = "") -> Request:
