@@ -137,6 +137,15 @@ def test_set_element_order_with_a_deletion() -> None:
     assert merged_names(["a", "b", "c"], patch) == ["c", "a"]
 
 
+def test_order_of_primitives_and_of_numbers() -> None:
+    patch = {"metadata": {"$setElementOrder/finalizers": ["z", "y"], "finalizers": ["z"]}}
+    assert strategic_merge(core_v1.Pod, POD, patch)["metadata"]["finalizers"] == ["z", "x", "y"]
+    ports = [{"port": 80, "name": "a"}, {"port": 443, "name": "b"}]
+    order = {"spec": {"$setElementOrder/ports": [{"port": 443}, {"port": 80}], "ports": [{"port": 80, "name": "c"}]}}
+    merged = strategic_merge(core_v1.Service, {"spec": {"ports": ports}}, order)
+    assert merged["spec"]["ports"] == [{"port": 443, "name": "b"}, {"port": 80, "name": "c"}]
+
+
 @pytest.mark.parametrize(
     ("patch", "code", "message"),
     [
