@@ -38,7 +38,7 @@ def body_of(request: Request, kind: str) -> Body:
     """The body of a request that should hold a ``kind``; raises UnsupportedMediaType and BadRequest."""
     media_type = content_type(request)
     if media_type == JSON:
-        return Body(request.body, [])
+        return Body(readable(request.body), [])
     if media_type not in YAML_TYPES:
         raise errors.UnsupportedMediaType(UNSUPPORTED.format(", ".join(ACCEPTED)))
     try:
@@ -46,6 +46,16 @@ def body_of(request: Request, kind: str) -> Body:
     except codec.DecodeError as problem:
         raise codec.unreadable(problem, kind, request.body) from problem
     return Body(codec.encode(document), duplicates)
+
+
+def readable(data: bytes) -> bytes:
+    """``data`` as UTF-8: bytes that are none are replaced, as Go's decoder does."""
+    if not data.isascii():
+        try:
+            data.decode()
+        except UnicodeDecodeError:
+            return data.decode(errors="replace").encode()
+    return data
 
 
 def decode(cls: type[Object], request: Request, api_version: str, kind: str, warnings: list[str]) -> Any:

@@ -12,6 +12,7 @@ from tiphys.apiserver.negotiation import UNSUPPORTED, content_type
 from tiphys.apiserver.registry.endpoint import Call
 from tiphys.machinery import codec, errors, fields, strict
 from tiphys.machinery import patch as patches
+from tiphys.machinery.goformat import plain
 
 JSON_PATCH: Final = "application/json-patch+json"
 MERGE_PATCH: Final = "application/merge-patch+json"
@@ -40,7 +41,7 @@ def patch_of(call: Call, cls: type[Any] | None = None) -> Apply:
         raise errors.UnsupportedMediaType(UNSUPPORTED.format(", ".join(_appliers)))
     target = cls or call.endpoint.row.cls
     validation = decoding.directive(call.request)
-    body = call.request.body
+    body = decoding.readable(call.request.body)
     try:
         patch = codec.decode_builtins(body)
     except codec.DecodeError as problem:
@@ -55,18 +56,21 @@ def patch_of(call: Call, cls: type[Any] | None = None) -> Apply:
     if validation != decoding.IGNORE:
         found = strict.problems(None, body)
         if found and validation == decoding.STRICT:
-            raise _misfit(body, decoding.strict_message(found))
+            raise _misfit(body.decode(), decoding.strict_message(found))
         warnings.extend(found)
+
+    # Messages quote the patch where it is strategic, and the patched object otherwise.
+    shown = patch if media_type == STRATEGIC_PATCH else None
 
     def patched(current: bytes) -> Any:
         document = apply(target, codec.decode_builtins(current), patch)
-        return _object(target, document, validation, warnings)
+        return _object(target, document, validation, warnings, shown)
 
     return patched
 
 
-def _object(cls: type[Any], document: Any, validation: str, warnings: list[str]) -> Any:
-    """The typed object of a patched document; raises Invalid."""
+def _object(cls: type[Any], document: Any, validation: str, warnings: list[str], shown: Any) -> Any:
+    """The typed object of a patched document; raises Invalid, which quotes ``shown`` or the document."""
     text = codec.encode(document)
     try:
         if validation != decoding.IGNORE and not strict.fits(cls, text):
@@ -76,8 +80,8 @@ def _object(cls: type[Any], document: Any, validation: str, warnings: list[str])
             warnings.extend(found)
         return codec.decode(cls, text)
     except codec.DecodeError as problem:
-        raise _misfit(text, str(problem)) from problem
+        raise _misfit(text.decode() if shown is None else plain(shown), str(problem)) from problem
 
 
-def _misfit(text: bytes, why: str) -> errors.StatusError:
-    return errors.Invalid("", "", "", [fields.invalid("patch", text.decode(errors="replace"), why)])
+def _misfit(shown: str, why: str) -> errors.StatusError:
+    return errors.Invalid("", "", "", [fields.invalid("patch", shown, why)])
