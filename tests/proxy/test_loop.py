@@ -14,6 +14,7 @@ from tests.network.kernel import Namespace, eventually, host, talk
 from tiphys.api import core_v1, discovery_v1, meta_v1
 from tiphys.base.clock import RealClock
 from tiphys.client import Client, Informers
+from tiphys.network.sockets import NetlinkError
 from tiphys.proxy import Proxy, ProxyConfig
 from tiphys.proxy.kernel import Kernel
 
@@ -146,6 +147,25 @@ async def test_health_check_node_port(proxy: Proxy, node: Namespace, client: Cli
     await until_answer(503, 0)
     await client.of(discovery_v1.EndpointSlice).create(slice_of("web", *SERVERS))
     await until_answer(200, 2)
+
+
+class NoFlows(Kernel):
+    """A kernel that does not tell of its connections."""
+
+    def delete_flows(self, choose: object) -> int:
+        raise NetlinkError(errno.EOPNOTSUPP, "list connections")
+
+
+async def test_rules_do_not_depend_on_flows(node: Namespace, client: Client, informers: Informers) -> None:
+    await client.of(core_v1.Namespace).create(core_v1.Namespace(metadata=meta_v1.ObjectMeta(name="default")))
+    wanted = service("dns")
+    wanted.spec.ports = [core_v1.ServicePort(port=53, protocol="UDP")]
+    await client.of(core_v1.Service).create(wanted)
+    backing = slice_of("dns", SERVERS[0])
+    backing.ports = [discovery_v1.EndpointPort(name="", port=5353, protocol="UDP")]
+    await client.of(discovery_v1.EndpointSlice).create(backing)
+    async with asyncio.timeout(5), informers, Proxy(CONFIG, informers, RealClock(), open_kernel=NoFlows):
+        assert "default/dns" in node.run("nft", "list", "table", "ip", CONFIG.table)
 
 
 def no_nftables(table: str) -> Kernel:

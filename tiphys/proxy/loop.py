@@ -242,16 +242,24 @@ class Proxy:
         await self._finish(begin, changes)
 
     async def _finish(self, begin: float, changes: dict[str, tuple[Plan | None, Plan | None]]) -> None:
-        concerned = [pair for pair in changes.values() if stale.concerned(*pair)]
-        if concerned:
-            kernel = self._require_kernel()
-            count = await self._in_thread(lambda: kernel.delete_flows(lambda flows: stale.stale(flows, concerned)))
-            metrics.STALE_FLOWS.inc(count)
+        await self._forget_flows([pair for pair in changes.values() if stale.concerned(*pair)])
         held = self._ruleset.plans
         await self._health.update({key: each.health_check for key, each in held.items() if each.health_check})
         metrics.SYNC_SECONDS.observe(self._clock.monotonic() - begin)
         metrics.LAST_SYNC.set(self._clock.now().timestamp())
         metrics.SERVICES.set(len(held))
+
+    async def _forget_flows(self, changes: list[tuple[Plan | None, Plan | None]]) -> None:
+        if not changes:
+            return
+        kernel = self._require_kernel()
+        try:
+            count = await self._in_thread(lambda: kernel.delete_flows(lambda flows: stale.stale(flows, changes)))
+        except NetlinkError as error:
+            # The rules are right all the same; only UDP clients that go on sending notice.
+            logger.warning("stale UDP flows: %s", error)
+            return
+        metrics.STALE_FLOWS.inc(count)
 
     def _require_kernel(self) -> Kernel:
         assert self._kernel is not None, "the proxy works only inside its async with"
