@@ -113,7 +113,7 @@ def _speaks(row: Resource, sub: Subresource) -> tuple[str, str, str]:
 
 
 def _group(name: str, versions: Sequence[str]) -> dict[str, Any]:
-    listed: list[dict[str, str]] = [{"groupVersion": f"{name}/{version}", "version": version} for version in versions]
+    listed = [{"groupVersion": f"{name}/{version}", "version": version} for version in versions]
     return {"name": name, "versions": listed, "preferredVersion": listed[0]}
 
 
@@ -121,18 +121,16 @@ def aggregated(groups: Groups, version: str) -> dict[str, Any]:
     """The APIGroupDiscoveryList of some groups."""
     items = []
     for name, versions in groups.items():
-        metadata: dict[str, Any] = {"creationTimestamp": None}
-        if name:
-            metadata = {"name": name, **metadata}
+        metadata: dict[str, str | None] = {"name": name} if name else {}
         listed = [
             {
                 "version": one,
-                "resources": sorted(map(_aggregated_resource, rows), key=lambda entry: str(entry["resource"])),
+                "resources": [_aggregated_resource(row) for row in sorted(rows, key=lambda row: row.plural)],
                 "freshness": "Current",
             }
             for one, rows in versions.items()
         ]
-        items.append({"metadata": metadata, "versions": listed})
+        items.append({"metadata": {**metadata, "creationTimestamp": None}, "versions": listed})
     return {
         "kind": "APIGroupDiscoveryList",
         "apiVersion": f"{AGGREGATED_GROUP}/{version}",

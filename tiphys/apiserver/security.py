@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from tiphys.apiserver import pki
+from tiphys.apiserver.admission import Chain
 from tiphys.apiserver.authentication import Authentication, Certificates, StaticTokens
 from tiphys.apiserver.authorization import NodeAuthorizer, Union
 from tiphys.apiserver.bootstrap import bootstrap
@@ -69,6 +70,7 @@ class Security:
         self._bootstrapped = False
         self.rbac = Rbac(objects)
         self.authorizer = Union((NodeAuthorizer(objects), self.rbac))
+        self.admission = Chain(objects, ids, self.rbac, self.authorizer)
         key = security.service_account_key
         self.tokens = Tokens.from_file(key, objects, clock, ids, security.issuer) if key else None
         static = StaticTokens.from_file(security.token_file)
@@ -81,6 +83,7 @@ class Security:
         return Seams(
             authenticator=self.authentication,
             authorizer=self.authorizer,
+            admission=self.admission,
             routes=self._routes(),
             running=self.running,
         )
