@@ -7,12 +7,14 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-_TAG_LENGTH = 5
+_TAG_LENGTH = 8
+#: Link names have at most 15 characters: two fixed, these, and the hash of a sandbox.
+_LINK_TAG_LENGTH = 5
 _LINK_HASH_LENGTH = 8
 
 
 def tag_of(data_dir: Path) -> str:
-    """Five characters that stand for a cluster's data directory."""
+    """Eight characters that stand for a cluster's data directory."""
     return _digest(str(data_dir.resolve()), _TAG_LENGTH)
 
 
@@ -22,7 +24,7 @@ def _digest(text: str, length: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class NetworkConfig:
-    """``tag`` at most five characters; ``state_dir`` survives restarts of the process."""
+    """``tag`` has at most eight characters, of which the first five must differ too; ``state_dir`` survives restarts of the process."""
 
     tag: str
     state_dir: Path
@@ -39,7 +41,7 @@ class NetworkConfig:
 
     @property
     def bridge(self) -> str:
-        return f"tp{self.tag}"
+        return self.port_prefix
 
     @property
     def table_prefix(self) -> str:
@@ -52,8 +54,8 @@ class NetworkConfig:
 
     @property
     def port_prefix(self) -> str:
-        """What the host's ends of Pod links begin with; 15 characters are a link name's limit."""
-        return f"tp{self.tag}"
+        """What the bridge is called, and the host's ends of Pod links begin with."""
+        return f"tp{self.tag[:_LINK_TAG_LENGTH]}"
 
     def port(self, sandbox_id: str) -> str:
         """The host's end of a sandbox's link."""
