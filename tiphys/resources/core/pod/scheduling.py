@@ -8,7 +8,8 @@ from tiphys.resources import checks
 from tiphys.resources.checks import Errors
 
 EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
-OPERATORS = ("Equal", "Exists", "Lt", "Gt")
+#: ``Lt`` and ``Gt`` are behind a feature gate that is off.
+OPERATORS = ("Equal", "Exists")
 UNSATISFIABLE = ("DoNotSchedule", "ScheduleAnyway")
 INCLUSION = ("Honor", "Ignore")
 PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"

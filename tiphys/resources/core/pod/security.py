@@ -6,6 +6,7 @@ from tiphys.api import core_v1
 from tiphys.machinery import fields
 from tiphys.resources import checks
 from tiphys.resources.checks import Errors
+from tiphys.resources.core.pod.mounts import local_descending_path
 
 SECCOMP_TYPES = ("Localhost", "RuntimeDefault", "Unconfined")
 APPARMOR_TYPES = ("Localhost", "RuntimeDefault", "Unconfined")
@@ -36,7 +37,9 @@ def validate_pod(errs: Errors, path: str, spec: core_v1.PodSpec) -> None:
     if spec.hostUsers is False:
         for field, shown in (("hostNetwork", "hostNetwork"), ("hostPID", "HostPID"), ("hostIPC", "HostIPC")):
             if getattr(spec, field):
-                errs.append(fields.forbidden(f"{path.rpartition('.')[0]}.{shown}", "when `hostUsers` is false"))
+                errs.append(
+                    fields.forbidden(f"{path.rpartition('.')[0]}.{shown}", "when `pod.Spec.HostUsers` is false")
+                )
     if context is None or context == _EMPTY:
         return
     _ids(errs, path, context.runAsUser, context.runAsGroup)
@@ -88,6 +91,8 @@ def _localhost_profile(errs: Errors, path: str, type_: str, profile: str | None,
     if type_ == "Localhost":
         if not profile:
             errs.append(fields.required(here, f"must be set when {what} is Localhost"))
+        else:
+            local_descending_path(errs, here, profile)
     elif profile is not None:
         errs.append(fields.invalid(here, profile, f"can only be set when {what} is Localhost"))
 
