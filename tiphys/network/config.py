@@ -24,7 +24,10 @@ def _digest(text: str, length: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class NetworkConfig:
-    """``tag`` has at most eight characters, of which the first five must differ too; ``state_dir`` survives restarts of the process."""
+    """``tag`` has at most eight characters, of which the first five must differ too.
+
+    ``state_dir`` survives restarts of the process.
+    """
 
     tag: str
     state_dir: Path
