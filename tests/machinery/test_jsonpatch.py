@@ -40,6 +40,9 @@ def op(name: str, path: str, *value: Any, **more: Any) -> dict[str, Any]:
         ({"a": [1, 2]}, [op("remove", "/a/-1")], {"a": [1]}),
         ({"a": [1, 2]}, [op("replace", "/a/-2", 0)], {"a": [0, 2]}),
         ({"a": 1}, [op("test", "/b", None)], None),
+        ({"a": 1}, [op("replace", "/b", 2)], {"a": 1, "b": 2}),
+        ({"a": 1}, [op("copy", "/b", **{"from": "/c"})], {"a": 1, "b": None}),
+        ({"a": 1}, [op("test", "", {"a": 1}), op("replace", "", {"b": 2}), op("add", "x/c", 3)], {"b": 2, "c": 3}),
         (
             {"a": {"x": 1}},
             [op("copy", "/b", **{"from": "/a"}), op("add", "/b/y", 2)],
@@ -64,7 +67,10 @@ def test_examples(doc: Any, ops: list[Any], after: Any) -> None:
     "bad",
     [
         op("remove", "/nope"),
-        op("replace", "/nope", 1),
+        op("replace", "/nope/x", 1),
+        op("replace", "/a/9", 1),
+        op("replace", "", 1),
+        op("test", "", {}),
         op("add", "/nope/x", 1),
         op("add", "/a/3", 1),
         op("add", "/a/x", 1),
@@ -79,7 +85,8 @@ def test_examples(doc: Any, ops: list[Any], after: Any) -> None:
         op("add", "a", 1),
         op("frobnicate", "/a"),
         op("move", "/x"),
-        op("copy", "/x", **{"from": "/nope"}),
+        op("copy", "/x", **{"from": "/nope/x"}),
+        op("move", "/x", **{"from": "/nope"}),
         {"op": "add", "value": 1},
         {"path": "/a"},
         {"op": 3, "path": "/a"},
@@ -170,11 +177,14 @@ def slow_json_patch(doc: Any, ops: list[dict[str, Any]]) -> Any:
             case "remove":
                 remove(item["path"])
             case "replace":
-                get(item["path"])
                 place, last = find(item["path"])
+                if not isinstance(place, dict | list):
+                    raise KeyError(last)
                 place[key(place, last)] = value
             case "move" | "copy":
-                moved = get(item["from"])
+                place, last = find(item["from"])
+                absent = isinstance(place, dict) and last not in place
+                moved = None if absent else get(item["from"])
                 if item["op"] == "move":
                     remove(item["from"])
                 add(item["path"], moved)

@@ -1,7 +1,9 @@
 """JSON patch: a list of operations, all or none.
 
 What the operations do not touch is shared with the result; the document given
-is not changed. Negative indexes count from the end, as Kubernetes allows.
+is not changed. Where Kubernetes departs from the RFC, so does this: negative
+indexes count from the end, ``replace`` of an absent field adds it, ``copy`` of
+an absent one copies null, and an absent one passes a ``test`` for null.
 Source: RFC 6902, RFC 6901; limits and errors by Kubernetes' behaviour.
 """
 
@@ -60,6 +62,9 @@ class _Document:
         kind = op.get("op")
         if kind not in ("add", "remove", "replace", "move", "copy", "test"):
             raise _Failed(f"Unexpected kind: {kind if isinstance(kind, str) else 'unknown'}")
+        if op.get("path") == "" and kind in ("replace", "test"):
+            self._whole(kind, op.get("value"))
+            return
         path = _pointer(op, "path", kind)
         if kind == "add":
             self._add(path, op.get("value"))
@@ -72,8 +77,18 @@ class _Document:
         else:
             self._transfer(kind, _pointer(op, "from", kind), path)
 
+    def _whole(self, kind: str, value: Any) -> None:
+        """The operations that may speak of the whole document."""
+        if kind == "test":
+            if not same(self.root, value):
+                raise _Failed("testing value  failed")
+        elif not isinstance(value, dict | list):
+            raise _Failed("replace operation hit type mismatch: the whole document must be an object or a list")
+        else:
+            self.root = value
+
     def _transfer(self, kind: str, source: list[str], path: list[str]) -> None:
-        value = _get(self._container(source), source[-1])
+        value = self._value(source)
         if kind == "move":
             self._remove(source)
         else:
@@ -109,6 +124,11 @@ class _Document:
                 raise _Failed(f'operation does not apply: doc is missing path: "/{"/".join(path)}"')
         return place
 
+    def _value(self, path: list[str]) -> Any:
+        """The value at ``path``; None for a field that is not there."""
+        place = self._container(path)
+        return place.get(path[-1]) if isinstance(place, dict) else _get(place, path[-1])
+
     def _writable(self, path: list[str]) -> Any:
         """The same, to change: each container on the way is our own."""
         self._container(path)
@@ -135,13 +155,10 @@ class _Document:
 
     def _replace(self, path: list[str], value: Any) -> None:
         place, step = self._writable(path), path[-1]
-        _get(place, step)
         place[_index(place, step) if isinstance(place, list) else step] = value
 
     def _test(self, path: list[str], value: Any) -> None:
-        place = self._container(path)
-        found = place.get(path[-1]) if isinstance(place, dict) else _get(place, path[-1])
-        if not same(found, value):
+        if not same(self._value(path), value):
             raise _Failed(f"testing value /{'/'.join(path)} failed")
 
 
@@ -149,9 +166,11 @@ def _pointer(op: dict[str, Any], field: str, kind: str) -> list[str]:
     text = op.get(field)
     if not isinstance(text, str):
         raise _Failed(f"{kind} operation failed to decode {field}")
-    if not text.startswith("/"):
+    # What stands before the first slash is not looked at.
+    _, *steps = text.split("/")
+    if not steps:
         raise _Failed(f'{kind} operation does not apply: doc is missing path: "{text}"')
-    return [step.replace("~1", "/").replace("~0", "~") for step in text[1:].split("/")]
+    return [step.replace("~1", "/").replace("~0", "~") for step in steps]
 
 
 def _get(place: Any, step: str) -> Any:
