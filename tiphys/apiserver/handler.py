@@ -242,13 +242,16 @@ class Handler:
 
     async def _finished(self, request: Request, attributes: Attributes, response: Response) -> Response:
         """The response with warnings, in YAML, indented or compressed, as the client likes it."""
+        # A route may answer with one Response many times, which therefore is never changed.
+        headers = response.headers
         if attributes.warnings:
             texts = dict.fromkeys(attributes.warnings)
-            response.headers = {**response.headers, "Warning": ", ".join(map(_warning, texts))}
-        if response.stream is not None or not response.body:
-            return response
+            headers = {**headers, "Warning": ", ".join(map(_warning, texts))}
         body = response.body
-        headers = response.headers
+        if response.stream is not None:
+            return Response(response.status, headers, stream=response.stream)
+        if not body:
+            return response
         if headers.get("Content-Type") == negotiation.JSON:
             form = negotiation.accepted(request.headers.get("accept", ""))
             if form is not None and form.media_type == negotiation.YAML:
@@ -259,9 +262,11 @@ class Handler:
         if negotiation.wants_gzip(request, len(body)):
             body = await asyncio.to_thread(negotiation.compressed, body)
             headers = {**headers, "Content-Encoding": "gzip", "Vary": "Accept-Encoding"}
-        response.body = body
-        response.headers = headers
-        return response
+        return (
+            response
+            if body is response.body and headers is response.headers
+            else Response(response.status, headers, body)
+        )
 
 
 def _is_long_running(attributes: Attributes) -> bool:
