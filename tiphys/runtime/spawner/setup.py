@@ -115,6 +115,9 @@ def _mount_root(root: Spec) -> None:
         else:
             syscalls.mount(target, target, None, syscalls.MS_BIND | syscalls.MS_REC)
         os.chdir(target)
+        for overlay in root["overlays"]:
+            options = f"lowerdir={overlay['lower']},upperdir={overlay['upper']},workdir={overlay['work']}"
+            syscalls.mount("overlay", overlay["target"], "overlay", 0, options)
 
 
 def _mount(entry: Spec, copy: int | None) -> None:
