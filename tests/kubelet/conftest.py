@@ -78,6 +78,15 @@ class Node:
             raise AssertionError(seen) from None
 
 
+async def eventually(check: Callable[[], Any], seconds: float = 5.0) -> None:
+    """Return once ``check`` holds."""
+    async with asyncio.timeout(seconds):
+        while True:
+            if check():
+                return
+            await asyncio.sleep(0.005)
+
+
 def container(name: str = "main", **fields: Any) -> dict[str, Any]:
     return {"name": name, "image": IMAGE, **fields}
 

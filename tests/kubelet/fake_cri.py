@@ -51,6 +51,9 @@ class FakeRuntime(api_pb2_grpc.RuntimeServiceServicer, api_pb2_grpc.ImageService
     #: Container names that ignore TERM.
     stubborn: set[str] = field(default_factory=set)
     refuse_start: set[str] = field(default_factory=set)
+    #: Where streams are served; what was asked for there.
+    stream_url: str = ""
+    execs: list[Any] = field(default_factory=list)
     _subscribers: set[asyncio.Queue[Any]] = field(default_factory=set)
     _numbers: Any = field(default_factory=lambda: itertools.count(1))
 
@@ -251,6 +254,10 @@ class FakeRuntime(api_pb2_grpc.RuntimeServiceServicer, api_pb2_grpc.ImageService
     async def ExecSync(self, request: Any, context: Any) -> Any:  # noqa: N802
         self.calls.append(f"ExecSync {' '.join(request.cmd)}")
         return api_pb2.ExecSyncResponse(exit_code=self.exec_codes.get(request.cmd[0], 0), stdout=b"out\n")
+
+    async def Exec(self, request: Any, context: Any) -> Any:  # noqa: N802
+        self.execs.append(request)
+        return api_pb2.ExecResponse(url=self.stream_url)
 
     async def GetContainerEvents(self, request: Any, context: Any) -> Any:  # noqa: N802
         queue: asyncio.Queue[Any] = asyncio.Queue()

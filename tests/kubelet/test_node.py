@@ -3,7 +3,7 @@
 import asyncio
 import time
 
-from tests.kubelet.conftest import Node, container, is_ready
+from tests.kubelet.conftest import Node, container, eventually, is_ready
 from tiphys.api import core_v1
 
 
@@ -79,14 +79,10 @@ async def test_pod_that_completes(node: Node) -> None:
     assert status.state.terminated and status.state.terminated.reason == "Completed"
     ready = next(c for c in found.status.conditions or () if c.type == "Ready")
     assert (ready.status, ready.reason) == ("False", "PodCompleted")
-    async with asyncio.timeout(2):
-        while not any(call.startswith("StopPodSandbox") for call in node.runtime.calls):
-            await asyncio.sleep(0.005)
+    await eventually(lambda: any(call.startswith("StopPodSandbox") for call in node.runtime.calls))
     assert node.runtime.containers, "its container stays for its log"
     await node.client.of(core_v1.Pod).delete("web", "default", grace_period_seconds=0)
-    async with asyncio.timeout(2):
-        while node.runtime.containers:
-            await asyncio.sleep(0.005)
+    await eventually(lambda: not node.runtime.containers)
 
 
 async def test_pod_that_fails(node: Node) -> None:
@@ -219,9 +215,7 @@ async def test_pod_removed_without_waiting_is_stopped_all_the_same(node: Node) -
     await node.create()
     await node.until(is_ready)
     await node.client.of(core_v1.Pod).delete("web", "default", grace_period_seconds=0)
-    async with asyncio.timeout(5):
-        while node.runtime.sandboxes:
-            await asyncio.sleep(0.01)
+    await eventually(lambda: not node.runtime.sandboxes)
 
 
 async def test_command_that_cannot_be_executed(node: Node) -> None:

@@ -3,6 +3,7 @@
 Source: the CRI's own comments; the kubelet's behaviour for labels, log paths and cgroup names.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -239,35 +240,24 @@ def _annotations(
     return annotations
 
 
+#: An image name: registry, path, tag, digest. Source: the distribution project's reference grammar.
+_COMPONENT = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
+_HOST = r"(?:[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?(?:\.[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?)*|\[[0-9a-fA-F:]+\])"
+_REFERENCE = re.compile(
+    rf"(?:{_HOST}(?::[0-9]+)?/)?{_COMPONENT}(?:/{_COMPONENT})*"
+    r"(:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?"
+    r"(@[A-Za-z][A-Za-z0-9]*(?:[-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]{32,})?",
+    re.ASCII,
+)
+
+
 def default_tag(image: str) -> str:
     """``image`` with ``:latest`` if it names neither tag nor digest. Raises ConfigError for no image name."""
-    if not image or image != image.strip() or any(c.isspace() for c in image) or not _is_reference(image):
-        raise ConfigError(
-            f"Failed to apply default image tag {quote(image)}: couldn't parse image name {quote(image)}: "
-            f"{_reference_problem(image)}"
-        )
-    last = image.rsplit("/", 1)[-1]
-    return image if "@" in image or ":" in last else f"{image}:latest"
-
-
-def _is_reference(image: str) -> bool:
-    name, _, digest = image.partition("@")
-    head, _, last = name.rpartition("/")
-    path, _, tag = last.partition(":")
-    if digest and ":" not in digest:
-        return False
-    segments = [*(head.split("/") if head else []), path]
-    if any(not s for s in segments):
-        return False
-    registry = segments[0] if len(segments) > 1 and ("." in segments[0] or ":" in segments[0]) else None
-    for segment in segments:
-        if segment is not registry and (segment != segment.lower() or not segment.strip("._-").replace(".", "")):
-            return False
-        if not all(c.isalnum() or c in "._-:[]" for c in segment):
-            return False
-    return not last.endswith(":") and all(c.isalnum() or c in "._-" for c in tag)
-
-
-def _reference_problem(image: str) -> str:
-    lowered = _is_reference(image.lower()) if image else False
-    return "invalid reference format: repository name must be lowercase" if lowered else "invalid reference format"
+    found = _REFERENCE.fullmatch(image)
+    if found is not None:
+        return image if found[1] or found[2] else f"{image}:latest"
+    problem = "invalid reference format"
+    if image != image.lower() and _REFERENCE.fullmatch(image.lower()):
+        problem += ": repository name must be lowercase"
+    shown = quote(image)
+    raise ConfigError(f"Failed to apply default image tag {shown}: couldn't parse image name {shown}: {problem}")

@@ -60,7 +60,8 @@ def pod_status(pod: core_v1.Pod, picture: Picture) -> core_v1.PodStatus:
     """The status to report. ``pod.status`` is what was reported last."""
     old = pod.status
     now = times.format_time(picture.now)
-    if picture.failure is not None and picture.facts == PodFact(pod.metadata.uid, "", "") and not _ever_ran(old):
+    nothing = not picture.facts.sandboxes and not picture.facts.containers
+    if picture.failure is not None and nothing and not _ever_ran(old):
         return _rejected(pod, picture, now)
     has_init = bool(pod.spec.initContainers)
     init = [_container(pod, c, old.initContainerStatuses, picture, has_init, "init") for c in _init(pod)]

@@ -1,0 +1,70 @@
+"""A kubelet that goes and comes back: containers live on, and it takes them over."""
+
+import asyncio
+import random
+from pathlib import Path
+
+from tests.kubelet.conftest import config_for, container, eventually, is_ready, pod
+from tests.kubelet.fake_cri import FakeRuntime
+from tiphys.api import core_v1
+from tiphys.apiserver import ApiServer
+from tiphys.base.clock import RealClock
+from tiphys.base.ids import Ids
+from tiphys.client import Client, InProcessTransport
+from tiphys.kubelet.loop import Kubelet
+
+
+async def until_ready(client: Client, restarts: int = 0) -> core_v1.Pod:
+    async with asyncio.timeout(5):
+        while True:
+            found = await client.of(core_v1.Pod).get("web", "default")
+            statuses = found.status.containerStatuses or []
+            if is_ready(found) and statuses[0].restartCount == restarts:
+                return found
+            await asyncio.sleep(0.005)
+
+
+async def test_containers_survive_and_are_adopted(api: ApiServer, runtime: FakeRuntime, tmp_path: Path) -> None:
+    client = Client(InProcessTransport(api.handle))
+    config = config_for(tmp_path)
+    async with Kubelet(config, client, RealClock(), Ids(), random.Random(1)):
+        await client.of(core_v1.Pod).create(pod(containers=[container()]))
+        await until_ready(client)
+        runtime.exit("main", 1)
+        before = await until_ready(client, restarts=1)
+    calls = len(runtime.calls)
+    async with Kubelet(config, client, RealClock(), Ids(), random.Random(1)) as second:
+        await second.pods.wait_synced()
+        await asyncio.sleep(0.2)
+        after = await until_ready(client, restarts=1)
+        assert after.status == before.status
+        assert runtime.calls[calls:] == []
+        runtime.exit("main", 1)
+        await until_ready(client, restarts=2)
+
+
+async def test_what_ended_meanwhile_is_noticed(api: ApiServer, runtime: FakeRuntime, tmp_path: Path) -> None:
+    client = Client(InProcessTransport(api.handle))
+    config = config_for(tmp_path)
+    async with Kubelet(config, client, RealClock(), Ids(), random.Random(1)):
+        await client.of(core_v1.Pod).create(pod(containers=[container()]))
+        await until_ready(client)
+    runtime.exit("main", 7)
+    async with Kubelet(config, client, RealClock(), Ids(), random.Random(1)):
+        found = await until_ready(client, restarts=1)
+        last = (found.status.containerStatuses or [])[0].lastState.terminated
+        assert last and last.exitCode == 7
+
+
+async def test_pods_that_the_api_does_not_know_are_removed(
+    api: ApiServer, runtime: FakeRuntime, tmp_path: Path
+) -> None:
+    client = Client(InProcessTransport(api.handle))
+    config = config_for(tmp_path)
+    async with Kubelet(config, client, RealClock(), Ids(), random.Random(1)):
+        await client.of(core_v1.Pod).create(pod(containers=[container()]))
+        found = await until_ready(client)
+    await client.of(core_v1.Pod).delete("web", "default", grace_period_seconds=0)
+    async with Kubelet(config, client, RealClock(), Ids(), random.Random(1)):
+        directory = config.root_dir / "pods" / found.metadata.uid
+        await eventually(lambda: not runtime.sandboxes and not directory.exists())
