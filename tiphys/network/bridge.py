@@ -297,6 +297,10 @@ class _Worker:
                 self._set_up_inside(namespace, address, gateway, required=True)
             # A Pod that reaches itself through a Service comes back by its own port if br_netfilter is present.
             self._route_socket.run(f"set hairpin of {port}", [rtnetlink.set_port_hairpin(port)])
+            # The kernel lets a new port forward some time later, and a first packet that is lost costs a second.
+            # Asking for a link makes it do now what is due.
+            for name in (port, self._config.bridge):
+                self._route_socket.get(f"settle {name}", rtnetlink.get_link(name))
         finally:
             os.close(namespace)
 
