@@ -7,6 +7,7 @@ or duplicate fields"; KEP-2885 Server Side Unknown Field Validation.
 from typing import Any, Final, NamedTuple
 
 from tiphys.api.scalars import Object
+from tiphys.apiserver import protobuf
 from tiphys.apiserver.negotiation import ACCEPTED, JSON, UNSUPPORTED, YAML_TYPES, content_type
 from tiphys.machinery import codec, errors, fields, strict
 from tiphys.wire.exchange import Request
@@ -39,6 +40,11 @@ def body_of(request: Request, kind: str) -> Body:
     media_type = content_type(request)
     if media_type == JSON:
         return Body(readable(request.body), [])
+    if media_type == protobuf.MEDIA_TYPE:
+        try:
+            return Body(protobuf.to_json(request.body), [])
+        except protobuf.ProtobufError as problem:
+            raise codec.refusal(str(problem), "", "", kind, request.body) from problem
     if media_type not in YAML_TYPES:
         raise errors.UnsupportedMediaType(UNSUPPORTED.format(", ".join(ACCEPTED)))
     try:
