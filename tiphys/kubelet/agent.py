@@ -11,7 +11,18 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from tiphys.api import core_v1
-from tiphys.kubelet import containers, cri, downward, environment, names, objects, restart, statuswriter, worker
+from tiphys.kubelet import (
+    containers,
+    cri,
+    downward,
+    environment,
+    metrics,
+    names,
+    objects,
+    restart,
+    statuswriter,
+    worker,
+)
 from tiphys.kubelet import protocol as w
 from tiphys.kubelet.context import Context
 from tiphys.kubelet.cri import RuntimeFault
@@ -42,6 +53,8 @@ class PodAgent:
         self.worker = worker.PodWorker(pod, host_ips=context.config.node_ips, runtime_name=context.runtime_name)
         self.uid = pod.metadata.uid
         self._gone = gone
+        #: When it came to this kubelet, until it runs; None for one that ran before.
+        self._seen_at = context.clock.monotonic() if pod.status.phase == "Pending" else None
         self._writer = statuswriter.StatusWriter(context, pod)
         self._starts: dict[str, asyncio.Task[None]] = {}
         self._pulling: set[str] = set()
@@ -72,6 +85,7 @@ class PodAgent:
             case w.Emit():
                 self._say(instruction.type, instruction.reason, instruction.message, instruction.name)
             case w.Report(status):
+                self._measure_start(status)
                 self._writer.write(status)
             case w.Wake(at):
                 self._wake(at)
@@ -107,6 +121,11 @@ class PodAgent:
                 self.close()
                 self._gone(self)
 
+    def _measure_start(self, status: core_v1.PodStatus) -> None:
+        if self._seen_at is not None and status.phase != "Pending":
+            metrics.START_SECONDS.observe(self.context.clock.monotonic() - self._seen_at)
+            self._seen_at = None
+
     def close(self) -> None:
         """Let go of everything but the Pod's containers."""
         for task in (*self._probes.values(), self._timer, self._refresh):
@@ -133,6 +152,7 @@ class PodAgent:
             await coroutine
         except Exception:
             logger.exception("pod %s: an instruction failed", self.uid)
+            metrics.FAILURES.inc()
             if failed is not None:
                 self.post(failed)
 
@@ -226,11 +246,11 @@ class PodAgent:
 
     async def _run_sandbox(self, attempt: int) -> None:
         context = self.context
+        if not self.pod.spec.hostNetwork and not context.network_ready.is_set():
+            self._say("Warning", "NetworkNotReady", f"network is not ready: {context.network_problem}")
+            await context.network_ready.wait()
         async with context.starting:
             try:
-                if not self.pod.spec.hostNetwork and not context.network_ready.is_set():
-                    self._say("Warning", "NetworkNotReady", f"network is not ready: {context.network_problem}")
-                    await context.network_ready.wait()
                 config = self._make_sandbox_config(attempt)
                 handler = await self._runtime_handler()
                 sandbox_id = await context.cri.run_sandbox(config, handler)
@@ -355,6 +375,7 @@ class PodAgent:
             context.objects.use(self.uid, objects.keys_of(pod, in_volumes, everyone))
             await self._objects_read()
         sources = PodSources(context.objects, pod.metadata.namespace)
+        await context.services.wait_synced()
         services = environment.service_variables(pod, context.services.list())
         variables = environment.environment(self._itself(), container, sources, services)
         volumes = {p.name: p for p in self._volumes()}

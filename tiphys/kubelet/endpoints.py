@@ -61,6 +61,8 @@ class Endpoints:
             case "configz":
                 return _json(self._configz())
             case "metrics":
+                ready = [a for a in self._agents.values() if a.facts.sandbox and a.facts.sandbox.ready]
+                metrics.RUNNING_PODS.set(len(ready))
                 return Answer(text=metrics.rendered(), content_type=metrics.CONTENT_TYPE)
             case "stats" if rest[:1] == ["summary"]:
                 return _json(await stats.summary(self._context, self._agents))

@@ -79,6 +79,9 @@ def pod_status(pod: core_v1.Pod, picture: Picture) -> core_v1.PodStatus:
         if found in ("Succeeded", "Failed") and any(c.state == "running" for c in picture.facts.containers):
             # A sidecar still runs: what has not ended is not reported as ended.
             found = old.phase or "Running"
+    # In the order of their names, as clients of Kubernetes know it; init containers stay in the order of the spec.
+    apps.sort(key=lambda s: s.name)
+    ephemeral.sort(key=lambda s: s.name)
     new = core_v1.PodStatus(
         phase=found,
         observedGeneration=pod.metadata.generation or None,

@@ -206,6 +206,8 @@ class PodWorker:
             case ProbeTurned(container_id, kind, passing):
                 self._turned(container_id, kind, passing, out)
             case Tick(retry):
+                # A timer may fire a little early; the same instant then has to be asked for once more.
+                self._wake_at = 0.0
                 if retry:
                     self._retry_now()
 
@@ -351,7 +353,8 @@ class PodWorker:
             return False
         if sandbox is not None:
             out.append(Emit("Normal", "SandboxChanged", "Pod sandbox changed, it will be killed and re-created."))
-            out.extend(self._kill(c, now, "", out) for c in self._running())
+            kills = [self._kill(c, now, "", out) for c in self._running()]
+            out.extend(kills)
             out.extend(StopSandbox(s.id) for s in self.facts.sandboxes if s.ready)
         self._sandbox_running = True
         out.append(RunSandbox(sandbox.attempt + 1 if sandbox else 0))
