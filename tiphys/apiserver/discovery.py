@@ -130,7 +130,7 @@ def aggregated(groups: Groups, version: str) -> dict[str, Any]:
             }
             for one, rows in versions.items()
         ]
-        items.append({"metadata": {**metadata, "creationTimestamp": None}, "versions": listed})
+        items.append({"metadata": metadata | {"creationTimestamp": None}, "versions": listed})
     return {
         "kind": "APIGroupDiscoveryList",
         "apiVersion": f"{AGGREGATED_GROUP}/{version}",

@@ -19,7 +19,9 @@ from tiphys.apiserver.config import ApiServerConfig
 from tiphys.apiserver.discovery import Discovery, index
 from tiphys.apiserver.health import Health, healthy
 from tiphys.apiserver.rbac import Rbac
-from tiphys.apiserver.seams import Context, Objects, RawRoute, Seams
+from tiphys.apiserver.reviews import Reviews
+from tiphys.apiserver.seams import Context, Objects, RawRoute, ResourceRoute, Seams
+from tiphys.apiserver.tokenrequest import TokenRequests
 from tiphys.apiserver.tokens import ISSUER, Tokens
 from tiphys.base.clock import Clock
 from tiphys.base.ids import Ids
@@ -85,6 +87,7 @@ class Security:
             authorizer=self.authorizer,
             admission=self.admission,
             routes=self._routes(),
+            resource_routes=self._resource_routes(),
             running=self.running,
         )
 
@@ -95,6 +98,12 @@ class Security:
         if self.tokens is not None:
             routes += _openid_routes(self.tokens)
         return [*routes, index(routes)]
+
+    def _resource_routes(self) -> list[ResourceRoute]:
+        routes = Reviews(self.authentication, self.authorizer, self.rbac).routes()
+        if self.tokens is not None:
+            routes += TokenRequests(self.tokens).routes()
+        return routes
 
     def _own_address(self) -> str:
         return f"{self.security.advertise_address or self.config.host}:{self.config.port}"

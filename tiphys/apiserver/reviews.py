@@ -1,0 +1,193 @@
+"""Questions that are asked as creations: who is this, may they do that, what may I do?
+
+Source: Kubernetes API reference, TokenReview, SelfSubjectReview,
+SubjectAccessReview and its kin; apiserver's registries, by behaviour.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, TypeVar
+
+from tiphys.api import authentication_v1, authorization_v1, meta_v1
+from tiphys.api.scalars import Object
+from tiphys.apiserver import decoding
+from tiphys.apiserver.authentication import Authentication
+from tiphys.apiserver.rbac import Rbac, groups_of
+from tiphys.apiserver.seams import Attributes, Authorizer, Context, ResourceRoute
+from tiphys.apiserver.tokens import TokenProblem
+from tiphys.machinery import codec, errors, fields
+from tiphys.wire.exchange import Response, UserInfo
+
+AUTHENTICATION: Final = "authentication.k8s.io"
+AUTHORIZATION: Final = "authorization.k8s.io"
+JSON_HEADERS: Final = {"Content-Type": "application/json", "Cache-Control": "no-cache, private"}
+ONE_OF: Final = "exactly one of nonResourceAttributes or resourceAttributes must be specified"
+
+T = TypeVar("T", bound=Object)
+
+
+def created(obj: Object) -> Response:
+    return Response(201, JSON_HEADERS, codec.encode(obj))
+
+
+def body(context: Context, cls: type[T], group: str) -> T:
+    """The object in the request. Raises BadRequest, Invalid."""
+    attributes = context.attributes
+    obj: T = decoding.decode(cls, context.request, f"{group}/v1", cls.__name__, attributes.warnings)
+    return obj
+
+
+class Reviews:
+    """Handlers of all reviews."""
+
+    def __init__(self, authentication: Authentication, authorizer: Authorizer, rbac: Rbac) -> None:
+        self._authentication = authentication
+        self._authorizer = authorizer
+        self._rbac = rbac
+
+    def routes(self) -> list[ResourceRoute]:
+        handlers = (
+            (AUTHENTICATION, "tokenreviews", self.token),
+            (AUTHENTICATION, "selfsubjectreviews", self.self_subject),
+            (AUTHORIZATION, "subjectaccessreviews", self.subject_access),
+            (AUTHORIZATION, "localsubjectaccessreviews", self.local_subject_access),
+            (AUTHORIZATION, "selfsubjectaccessreviews", self.self_subject_access),
+            (AUTHORIZATION, "selfsubjectrulesreviews", self.self_subject_rules),
+        )
+        return [ResourceRoute(group, "v1", plural, "", handler) for group, plural, handler in handlers]
+
+    async def token(self, context: Context) -> Response:
+        review = body(context, authentication_v1.TokenReview, AUTHENTICATION)
+        if not review.spec.token:
+            raise errors.BadRequest("token is required for TokenReview in authentication")
+        wanted = review.spec.audiences or ()
+        status = review.status = authentication_v1.TokenReviewStatus()
+        try:
+            user, audiences = self._authentication.review(review.spec.token, wanted)
+        except TokenProblem as problem:
+            status.error = str(problem)
+            status.user = authentication_v1.UserInfo()
+        else:
+            status.authenticated = True
+            status.user = user_info(user)
+            status.audiences = list(audiences) or None
+        return created(review)
+
+    async def self_subject(self, context: Context) -> Response:
+        review = body(context, authentication_v1.SelfSubjectReview, AUTHENTICATION)
+        review.metadata.creationTimestamp = None
+        review.status = authentication_v1.SelfSubjectReviewStatus(userInfo=user_info(context.user))
+        return created(review)
+
+    async def subject_access(self, context: Context) -> Response:
+        review = body(context, authorization_v1.SubjectAccessReview, AUTHORIZATION)
+        review.status = await self._status(_subject(review.spec, "SubjectAccessReview"), review.spec)
+        return created(review)
+
+    async def local_subject_access(self, context: Context) -> Response:
+        review = body(context, authorization_v1.LocalSubjectAccessReview, AUTHORIZATION)
+        namespace = context.attributes.namespace
+        asked = review.spec.resourceAttributes
+        if review.spec.nonResourceAttributes is not None:
+            problem = fields.invalid("spec.nonResourceAttributes", None, "disallowed on this kind of request")
+            raise errors.Invalid("LocalSubjectAccessReview", AUTHORIZATION, "", [problem])
+        user = _subject(review.spec, "LocalSubjectAccessReview")
+        if asked is not None and asked.namespace != namespace:
+            raise errors.BadRequest(f"spec.resourceAttributes.namespace must match namespace: {namespace}")
+        review.status = await self._status(user, review.spec)
+        return created(review)
+
+    async def self_subject_access(self, context: Context) -> Response:
+        review = body(context, authorization_v1.SelfSubjectAccessReview, AUTHORIZATION)
+        _check_one(review.spec, "SelfSubjectAccessReview", [])
+        review.status = await self._status(context.user, review.spec)
+        return created(review)
+
+    async def _status(self, user: UserInfo, spec: Any) -> authorization_v1.SubjectAccessReviewStatus:
+        decision = await self._authorizer.authorize(user, asked_attributes(user, spec))
+        return authorization_v1.SubjectAccessReviewStatus(allowed=decision.allowed, reason=decision.reason or None)
+
+    async def self_subject_rules(self, context: Context) -> Response:
+        review = body(context, authorization_v1.SelfSubjectRulesReview, AUTHORIZATION)
+        namespace = review.spec.namespace
+        if not namespace:
+            raise errors.BadRequest("no namespace on request")
+        status = review.status = authorization_v1.SubjectRulesReviewStatus()
+        problems = []
+        for found in self._rbac.rules_of(context.user, namespace):
+            if found.problem:
+                problems.append(found.problem)
+            for rule in found.rules:
+                if rule.resources:
+                    resource = authorization_v1.ResourceRule(
+                        verbs=rule.verbs,
+                        apiGroups=rule.apiGroups,
+                        resources=rule.resources,
+                        resourceNames=rule.resourceNames,
+                    )
+                    status.resourceRules.append(resource)
+                if rule.nonResourceURLs:
+                    path = authorization_v1.NonResourceRule(verbs=rule.verbs, nonResourceURLs=rule.nonResourceURLs)
+                    status.nonResourceRules.append(path)
+        if problems:
+            status.evaluationError = errors.aggregate(problems)
+        return created(review)
+
+
+def user_info(user: UserInfo) -> authentication_v1.UserInfo:
+    return authentication_v1.UserInfo(
+        username=user.name,
+        uid=user.uid or None,
+        groups=list(groups_of(user)),
+        extra={key: list(values) for key, values in user.extra.items()} or None,
+    )
+
+
+def _subject(spec: authorization_v1.SubjectAccessReviewSpec, kind: str) -> UserInfo:
+    """Whom a review asks about. Raises Invalid."""
+    problems = []
+    if not spec.user and not spec.groups:
+        text = "at least one of user or group must be specified"
+        problems.append(fields.invalid("spec.user", spec.user or "", text))
+    _check_one(spec, kind, problems)
+    extra: Mapping[str, Sequence[str]] = {key.lower(): values for key, values in (spec.extra or {}).items()}
+    return UserInfo(spec.user or "", spec.uid or "", tuple(spec.groups or ()), extra)
+
+
+def _check_one(spec: Any, kind: str, problems: list[fields.FieldError]) -> None:
+    if spec.resourceAttributes is not None and spec.nonResourceAttributes is not None:
+        text = "cannot be specified in combination with resourceAttributes"
+        problems.append(fields.invalid("spec.nonResourceAttributes", None, text))
+    elif spec.resourceAttributes is None and spec.nonResourceAttributes is None:
+        problems.append(fields.invalid("spec.resourceAttributes", None, ONE_OF))
+    if problems:
+        raise errors.Invalid(kind, AUTHORIZATION, "", problems)
+
+
+def asked_attributes(user: UserInfo, spec: Any) -> Attributes:
+    """The request that a review asks about."""
+    path = spec.nonResourceAttributes
+    if path is not None:
+        return Attributes((path.verb or "").lower(), path.path or "", user)
+    asked = spec.resourceAttributes
+    return Attributes(
+        asked.verb or "",
+        "",
+        user,
+        is_resource_request=True,
+        group=asked.group or "",
+        version=asked.version or "",
+        resource=asked.resource or "",
+        subresource=asked.subresource or "",
+        namespace=asked.namespace or "",
+        name=asked.name or "",
+        field_selector=_field_selector(asked.fieldSelector),
+    )
+
+
+def _field_selector(selector: Any) -> str:
+    if selector is None:
+        return ""
+    if selector.rawSelector:
+        return str(selector.rawSelector)
+    requirements: Sequence[meta_v1.FieldSelectorRequirement] = selector.requirements or ()
+    return ",".join(f"{one.key}={value}" for one in requirements if one.operator == "In" for value in one.values or ())
