@@ -98,6 +98,7 @@ class Containers:
             sandbox_id=sandbox.id,
             config=config.SerializeToString(),
             image_id=image.id,
+            image_ref=image.digests[0] if image.digests else "",
             cgroup=f"{self._sandboxes.cgroup(sandbox)}/{container_id}",
             log_path=os.path.join(log_directory, config.log_path) if config.log_path and log_directory else "",
             stop_signal=plan.stop_signal(config, image.config),
@@ -315,6 +316,22 @@ class Containers:
             with suppress(FileNotFoundError):
                 os.unlink(container.log_path)
         self.records.forget(container.id)
+
+    def update(self, container: Container, resources: api_pb2.LinuxContainerResources) -> None:
+        """Change the limits of a container that has not ended."""
+        self._cgroups.update(container.cgroup, plan.limits_of(resources, 0, None))
+        config = container.message()
+        for field, value in resources.ListFields():
+            if field.name not in ("hugepage_limits", "unified"):
+                setattr(config.linux.resources, field.name, value)
+        container.config = config.SerializeToString()
+        self.records.save(container)
+
+    async def reopen_log(self, container: Container) -> None:
+        try:
+            await self._spawner.call("reopen-log", id=container.id)
+        except SpawnError as error:
+            raise RuntimeFault(str(error)) from error
 
     # Commands
 

@@ -23,7 +23,7 @@ _NODEV = syscalls.MS_NOSUID | syscalls.MS_NOEXEC | syscalls.MS_NODEV
 DEFAULT_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 SHM_BYTES = 64 * 1024 * 1024
 PROPAGATION = {
-    api_pb2.PROPAGATION_PRIVATE: 0,
+    api_pb2.PROPAGATION_PRIVATE: syscalls.MS_PRIVATE,
     api_pb2.PROPAGATION_HOST_TO_CONTAINER: syscalls.MS_SLAVE,
     api_pb2.PROPAGATION_BIDIRECTIONAL: syscalls.MS_SHARED,
 }
@@ -130,7 +130,9 @@ def _mount(kind: str, target: str, flags: int = 0, data: str | None = None, sour
     return {"type": kind, "source": source or kind, "target": target, "flags": flags, "data": data}
 
 
-def _bind(source: str, target: str, *, read_only: bool = False, recursive: bool = True, propagation: int = 0) -> Spec:
+def _bind(
+    source: str, target: str, *, read_only: bool = False, recursive: bool = True, propagation: int = syscalls.MS_PRIVATE
+) -> Spec:
     return {
         "type": "bind",
         "source": source,

@@ -42,6 +42,8 @@ class Container(_Record, kw_only=True):
     sandbox_id: str
     config: bytes
     image_id: str
+    #: A digest under which the image was pulled; empty for one that was loaded.
+    image_ref: str = ""
     cgroup: str
     log_path: str = ""
     pid: int = 0
@@ -61,7 +63,7 @@ class Container(_Record, kw_only=True):
         return api_pb2.ContainerConfig.FromString(self.config)
 
     @property
-    def state(self) -> int:
+    def state(self) -> api_pb2.ContainerState:
         if self.exit_code is not None:
             return api_pb2.CONTAINER_EXITED
         return api_pb2.CONTAINER_RUNNING if self.pid else api_pb2.CONTAINER_CREATED

@@ -9,6 +9,8 @@ import os
 import time
 from contextlib import suppress
 
+from tiphys.runtime.spawner.steps import step
+
 #: A longer line is cut into parts, marked P but for the last.
 LINE_BYTES_MAX = 16 * 1024
 READ_BYTES = 64 * 1024
@@ -30,13 +32,15 @@ class LogFile:
     def _open(self) -> int:
         if not self._path:
             return os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
-        os.makedirs(os.path.dirname(self._path), exist_ok=True)
-        return os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
+        with step("open log"):
+            os.makedirs(os.path.dirname(self._path), exist_ok=True)
+            return os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
 
     def reopen(self) -> None:
-        """After a rotation: the old file was renamed."""
+        """After a rotation: the old file was renamed. Raises StepError, and then goes on with the old one."""
+        opened = self._open()
         os.close(self._descriptor)
-        self._descriptor = self._open()
+        self._descriptor = opened
 
     def write(self, data: bytes) -> None:
         try:

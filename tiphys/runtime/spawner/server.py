@@ -29,6 +29,7 @@ Spec = dict[str, Any]
 PACKET_BYTES_MAX = 4 * 1024 * 1024
 PIPE_BYTES = 1024 * 1024
 SO_SNDBUFFORCE = 32
+SEALED = "TIPHYS_SPAWNER_SEALED"
 
 
 class Client:
@@ -69,6 +70,8 @@ class Server:
         signal.signal(signal.SIGCHLD, lambda *_: None)
         for number in (signal.SIGHUP, signal.SIGINT, signal.SIGPIPE):
             signal.signal(number, signal.SIG_IGN)
+        # Children hold our descriptors until they execute; nobody in a container may look at them meanwhile.
+        syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)
         # Orphans of containers without a PID namespace come to us and are collected.
         syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
         self._watch(listener, lambda: self._accept(listener))
@@ -108,14 +111,20 @@ class Server:
         if not data:
             self._hang_up(client)
             return
-        request = json.loads(data)
+        number = -1
         try:
+            request = json.loads(data)
+            number = request["n"]
             answer = self._serve(client, request, list(descriptors))
         except StepError as error:
-            self._answer_error(client, request["n"], error)
-            return
-        if answer is not None:
-            self._send(client, {"n": request["n"], "ok": answer})
+            self._answer_error(client, number, error)
+        except (KeyError, TypeError, ValueError, OSError) as error:
+            # Containers depend on this process: whatever is wrong with a request ends with that request.
+            refusal = StepError("request", f"request refused: {type(error).__name__}: {error}")
+            self._answer_error(client, number, refusal)
+        else:
+            if answer is not None:
+                self._send(client, {"n": number, "ok": answer})
 
     def _answer_error(self, client: Client, number: int, error: StepError) -> None:
         self._send(client, {"n": number, **json.loads(error.encode())})
@@ -335,8 +344,24 @@ class Server:
             self._send(client, {"event": "exit", **process.describe()})
 
 
+def seal() -> None:
+    """Run from a read-only view of the interpreter, by executing it anew.
+
+    A container may be told to execute ``/proc/self/exe``, which until then is
+    the interpreter: it must find a file there that it cannot write to.
+    """
+    if SEALED in os.environ:
+        return
+    interpreter = os.path.realpath(sys.executable)
+    descriptor = syscalls.open_tree(interpreter, recursive=False)
+    syscalls.mount_setattr(f"/proc/self/fd/{descriptor}", recursive=False, attributes=syscalls.MOUNT_ATTR_RDONLY)
+    arguments = [sys.executable, *sys.orig_argv[1:]]
+    os.execve(f"/proc/self/fd/{descriptor}", arguments, {**os.environ, SEALED: "1"})
+
+
 def main() -> None:
     """``spawner SOCKET``: serve until told to quit."""
+    seal()
     with open("/proc/self/comm", "w") as comm:
         comm.write("tiphys-spawner")
     os.setsid()

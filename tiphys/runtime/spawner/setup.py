@@ -69,9 +69,10 @@ def build_root(spec: Spec) -> None:
     """Everything about file systems. Afterwards ``/`` is the container's."""
     with step("unshare"):
         syscalls.unshare(CLONE_NEWNS | (CLONE_NEWCGROUP if spec["private_cgroup"] else 0))
-        # Host mounts may still arrive for volumes that want them; ours never leave.
-        syscalls.mount_setattr("/", recursive=True, propagation=syscalls.MS_SLAVE)
+    # Before ties to the host's mounts are cut: a volume may want to keep them.
     sources = _clone_sources(spec["mounts"])
+    with step("isolate mounts"):
+        syscalls.mount_setattr("/", recursive=True, propagation=syscalls.MS_SLAVE)
     _mount_root(spec["root"])
     with step("pivot root"):
         syscalls.pivot_root(".", ".")
@@ -130,7 +131,7 @@ def _mount(entry: Spec, copy: int | None) -> None:
         _make_mount_point(target, copy)
         syscalls.move_mount(copy, target)
         os.close(copy)
-        if entry["propagation"]:
+        if entry["propagation"] != syscalls.MS_SHARED:
             syscalls.mount_setattr(target, recursive=True, propagation=entry["propagation"])
         if entry["read_only"]:
             syscalls.mount_setattr(
