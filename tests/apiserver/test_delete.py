@@ -48,6 +48,8 @@ async def test_finalizers_keep_an_object(api: Api) -> None:
     )
     assert status == 422
     assert "no new finalizers can be added if the object is being deleted" in answer["message"]
+    status, answer = await api.call("POST", MAPS, config_map("a"))
+    assert (status, answer["message"]) == (409, 'object is being deleted: configmaps "a" already exists')
     async with api.watching(MAPS, resourceVersion=str(api.store.revision)) as lines:
         freed = await api.ok("PATCH", f"{MAPS}/a", {"metadata": {"finalizers": None}}, content_type=MERGE)
         assert "finalizers" not in freed["metadata"]

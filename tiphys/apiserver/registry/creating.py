@@ -10,7 +10,7 @@ from tiphys.apiserver.registry.endpoint import Call, Endpoint
 from tiphys.machinery import errors
 from tiphys.resources import metadata as rules
 from tiphys.resources.rules import Strategy
-from tiphys.store.interface import Conflict
+from tiphys.store.interface import Conflict, KeyValue
 from tiphys.wire.exchange import Response
 
 # Source: KEP-4420 Retry Generate Name.
@@ -45,16 +45,24 @@ async def create_object(call: Call, obj: Any) -> Entry:
     objectmeta.check_namespace(call, metadata)
     prefix = metadata.generateName if not metadata.name else ""
     objectmeta.fill_for_create(endpoint, metadata)
+    there: KeyValue | None = None
     for attempt in range(GENERATE_NAME_ATTEMPTS if prefix else 1):
         if prefix:
             metadata.name = prefix[:GENERATED_PREFIX_MAX] + endpoint.services.ids.suffix()
         try:
             return await _prepared(call, obj) if attempt == 0 else await _written(call, obj)
-        except Conflict:
-            continue
+        except Conflict as lost:
+            there = lost.current
     if prefix:
         raise errors.GenerateNameConflict(endpoint.row.plural, metadata.name, endpoint.row.group)
-    raise errors.AlreadyExists(endpoint.row.plural, metadata.name, endpoint.row.group)
+    raise _already_exists(endpoint, metadata.name, there)
+
+
+def _already_exists(endpoint: Endpoint, name: str, there: KeyValue | None) -> errors.StatusError:
+    problem = errors.AlreadyExists(endpoint.row.plural, name, endpoint.row.group)
+    if there is not None and endpoint.cache.entry_of(there).object.metadata.deletionTimestamp:
+        problem.message = f"object is being deleted: {problem.message}"
+    return problem
 
 
 async def _prepared(call: Call, obj: Any) -> Entry:
