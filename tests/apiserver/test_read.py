@@ -237,6 +237,9 @@ async def test_large_lists_are_compressed_for_those_who_ask(api: Api) -> None:
         ("PUT", MAPS, 405),
         ("POST", f"{MAPS}/a", 405),
         ("DELETE", "/api/v1/namespaces", 405),
+        ("DELETE", "/api/v1/pods", 405),
+        ("POST", "/api/v1/pods", 405),
+        ("GET", "/api/v1/pods/p", 404),
         ("FOO", MAPS, 405),
     ],
 )

@@ -104,9 +104,9 @@ async def test_a_patch_may_name_the_version(api: Api) -> None:
 async def test_concurrent_patches_all_count(api: Api) -> None:
     await api.ok("POST", MAPS, config_map("a"))
     await asyncio.gather(
-        *(api.ok("PATCH", f"{MAPS}/a", {"data": {f"k{n}": "v"}}, content_type=MERGE) for n in range(30))
+        *(api.ok("PATCH", f"{MAPS}/a", {"data": {f"k{n}": "v"}}, content_type=MERGE) for n in range(80))
     )
-    assert len((await api.ok("GET", f"{MAPS}/a"))["data"]) == 30
+    assert len((await api.ok("GET", f"{MAPS}/a"))["data"]) == 80
 
 
 async def test_patch_field_validation(api: Api) -> None:

@@ -174,6 +174,9 @@ class Handler:
         call = Call(request, attributes, endpoint, negotiation.form_of(request))
         if call.form.shape:
             _check_form(call)
+        if row.namespaced and not attributes.namespace and attributes.verb not in ("list", "watch"):
+            # Across all namespaces there is only reading.
+            raise errors.UnknownPath if attributes.name else _not_allowed()
         if not attributes.subresource:
             if attributes.verb not in row.verbs or not _fits_path(attributes):
                 raise _not_allowed()

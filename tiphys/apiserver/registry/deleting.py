@@ -17,11 +17,11 @@ from tiphys.apiserver import decoding
 from tiphys.apiserver.entries import Entry
 from tiphys.apiserver.registry.endpoint import JSON_HEADERS, Call, success
 from tiphys.apiserver.registry.reading import list_page
+from tiphys.apiserver.registry.updating import ATTEMPTS_MAX
 from tiphys.machinery import errors, fields, times
 from tiphys.store.interface import Conflict
 from tiphys.wire.exchange import Response
 
-ATTEMPTS_MAX = 16
 FOREGROUND, ORPHAN = "foregroundDeletion", "orphan"
 COLLECTION_WORKERS = 32
 # The others are answered with a Status. Source: which registries set ReturnDeletedObject.

@@ -50,7 +50,7 @@ def list_options(call: Call, watch: bool = False) -> ListOptions:
     if not query:
         return options
     options.match = call.query("resourceVersionMatch")
-    options.limit = _integer(call.query("limit"), "limit")
+    options.limit = max(0, _integer(call.query("limit"), "limit"))
     options.continue_token = call.query("continue")
     options.timeout_seconds = _integer(call.query("timeoutSeconds"), "timeoutSeconds")
     options.bookmarks = call.query("allowWatchBookmarks").lower() in ("true", "1")

@@ -20,8 +20,8 @@ from tiphys.resources.rules import Strategy
 from tiphys.store.interface import Conflict
 from tiphys.wire.exchange import Response
 
-# Beyond this many lost races the client is told of the conflict.
-ATTEMPTS_MAX = 16
+# Each lost race means that somebody else's write was taken; so many in a row are a fault of ours.
+ATTEMPTS_MAX = 1000
 
 #: Makes the new object out of the stored one, which it must not change.
 Change = Callable[[Any, Entry], Any]
