@@ -52,7 +52,9 @@ def start(cluster: Cluster, rows: list[Row]) -> int:
         code = 1
         try:
             write_pid_file(cluster.pid_file("supervisor"), os.getpid())
-            Supervisor(cluster, CONFIG, {row.name: row for row in rows}).run()
+            supervisor = Supervisor(cluster, CONFIG, {row.name: row for row in rows})
+            supervisor.listen()
+            supervisor.run()
             code = 0
         finally:
             os._exit(code)

@@ -7,6 +7,8 @@ finds what is its own.
 
 import hashlib
 import os
+import re
+import shutil
 import socket
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +20,7 @@ from tiphys.cli.errors import UserError
 DEFAULT_NAME = "tiphys"
 STATE_ROOT = Path("/var/lib/tiphys")
 RUN_ROOT = Path("/run/tiphys")
+NAME = re.compile(r"[a-z][a-z0-9-]{0,39}")
 # The kernel's sockaddr_un holds 108 bytes, the longest name below run/ included.
 RUN_PATH_MAX = 80
 
@@ -45,8 +48,17 @@ class Cluster:
 
     @classmethod
     def named(cls, name: str, data_dir: str | None) -> "Cluster":
-        data = Path(data_dir).absolute() if data_dir else STATE_ROOT / name
-        return cls(name, data)
+        """The cluster ``name``. One made with a data directory of its own is found by its name alone afterwards."""
+        if not NAME.fullmatch(name):
+            raise UserError(
+                f'"{name}" is no name for a cluster: use up to 40 lower-case letters, digits and "-", a letter first'
+            )
+        return cls(name, Path(data_dir).resolve() if data_dir else (STATE_ROOT / name).resolve())
+
+    @property
+    def link(self) -> Path:
+        """Where ``named`` looks: the data itself, or a link to it."""
+        return STATE_ROOT / self.name
 
     @property
     def id(self) -> str:
@@ -112,8 +124,30 @@ class Cluster:
         try:
             for folder in (self.data, self.pki, self.run, self.logs):
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._register()
         except OSError as error:
             raise UserError(f"{error.filename}: {error.strerror}; choose another place with --data-dir") from error
+
+    def _register(self) -> None:
+        """Let the name lead to the data, wherever that is."""
+        if self.link.resolve() == self.data.resolve():
+            return
+        if self.link.exists():
+            raise UserError(
+                f'there is another cluster "{self.name}" in {self.link.resolve()}; choose another --name, or remove '
+                f'that one with "tiphys down --name {self.name} --purge"'
+            )
+        self.link.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.link.unlink(missing_ok=True)
+        self.link.symlink_to(self.data)
+
+    def forget(self) -> None:
+        """Delete everything on disk, the name's link last."""
+        for folder in (self.data, self.run):
+            if folder.exists():
+                shutil.rmtree(folder)
+        if self.link.is_symlink():
+            self.link.unlink()
 
 
 def default_node_name() -> str:

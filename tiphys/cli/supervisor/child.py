@@ -70,10 +70,14 @@ def _live(name: str, run: Run, cluster: Cluster, config: ClusterConfig, lifeline
         traceback.print_exc()
         _report(report_to, {"error": f"{type(error).__name__}: {error}"[:2000]})
     finally:
-        logging.shutdown()
-        sys.stderr.flush()
-        # Not sys.exit: the supervisor's exit handlers were inherited but are not ours to run.
-        os._exit(code)
+        leave(code)
+
+
+def leave(code: int) -> NoReturn:
+    """End a forked process: the exit handlers it inherited are not its to run, so this is not ``sys.exit``."""
+    logging.shutdown()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _settle_in(name: str, cluster: Cluster) -> None:

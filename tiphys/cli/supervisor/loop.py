@@ -71,11 +71,12 @@ class Supervisor:
         self._kill_at: dict[str, float] = {}
         # The write end stays open here and nowhere else: its end tells the children that we are gone.
         self._lifeline, self._lifeline_writer = os.pipe()
+        self._server = socket.socket(socket.AF_UNIX)
         self._since = time.monotonic()
 
     def run(self) -> None:
-        """Start everything, keep it running, return once it has been stopped."""
-        server = self._listen()
+        """Start everything, keep it running, return once it has been stopped. Call ``listen`` before."""
+        server = self._server
         wake_read, wake_write = socket.socketpair()
         wake_read.setblocking(False)
         wake_write.setblocking(False)
@@ -97,18 +98,17 @@ class Supervisor:
         self._cluster.supervisor_socket.unlink(missing_ok=True)
         self._cluster.pid_file("supervisor").unlink(missing_ok=True)
 
-    def _listen(self) -> socket.socket:
+    def listen(self) -> None:
+        """Open the socket: from now on clients can connect, and are answered once ``run`` runs."""
         path = self._cluster.supervisor_socket
         path.unlink(missing_ok=True)
-        server = socket.socket(socket.AF_UNIX)
         mask = os.umask(0o177)
         try:
-            server.bind(str(path))
+            self._server.bind(str(path))
         finally:
             os.umask(mask)
-        server.listen(16)
-        server.setblocking(False)
-        return server
+        self._server.listen(16)
+        self._server.setblocking(False)
 
     def _preload(self) -> None:
         """Import what later children need while the first ones start."""

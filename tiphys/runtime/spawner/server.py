@@ -75,6 +75,9 @@ class Server:
         # Orphans of containers without a PID namespace come to us and are collected.
         syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
         self._watch(listener, lambda: self._accept(listener))
+        if len(sys.argv) > 2:
+            # Whoever started us waits for the end of this descriptor.
+            os.close(int(sys.argv[2]))
         self._watch(wake_read, lambda: self._collect(wake_read))
         while not self._quit:
             for key, _ in self._selector.select():
@@ -360,10 +363,9 @@ def seal() -> None:
 
 
 def main() -> None:
-    """``spawner SOCKET``: serve until told to quit."""
+    """``spawner SOCKET [DESCRIPTOR]``: serve until told to quit; close the descriptor once ready."""
     seal()
     with open("/proc/self/comm", "w") as comm:
         comm.write("tiphys-spawner")
-    os.setsid()
     os.chdir("/")
     Server(sys.argv[1]).run()

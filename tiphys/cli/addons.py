@@ -1,0 +1,78 @@
+"""Objects that a cluster has from the start besides those of the API server: the DNS Service.
+
+Source: Kubernetes docs, "DNS for Services and Pods"; names and labels are those that clients look for.
+"""
+
+from tiphys.api import core_v1, discovery_v1, meta_v1, rbac_v1
+from tiphys.cli import addresses
+from tiphys.cli.cluster import ClusterConfig
+from tiphys.client import Client
+from tiphys.machinery import errors
+
+NAMESPACE = "kube-system"
+NAME = "kube-dns"
+LABELS = {"k8s-app": NAME, "kubernetes.io/cluster-service": "true", "kubernetes.io/name": "CoreDNS"}
+DNS_ROLE = "system:coredns"
+MANAGER = "tiphys.dev/up"
+
+
+def dns_service(config: ClusterConfig) -> core_v1.Service:
+    """Without a selector: what answers is the node's own process, not a Pod."""
+    address = addresses.dns_service_address(config)
+    return core_v1.Service(
+        metadata=meta_v1.ObjectMeta(name=NAME, namespace=NAMESPACE, labels=LABELS),
+        spec=core_v1.ServiceSpec(
+            clusterIP=address,
+            clusterIPs=[address],
+            ports=[
+                core_v1.ServicePort(name="dns", port=53, protocol="UDP", targetPort=53),
+                core_v1.ServicePort(name="dns-tcp", port=53, protocol="TCP", targetPort=53),
+            ],
+        ),
+    )
+
+
+def dns_endpoints(config: ClusterConfig) -> discovery_v1.EndpointSlice:
+    return discovery_v1.EndpointSlice(
+        metadata=meta_v1.ObjectMeta(
+            name=f"{NAME}-{config.id}",
+            namespace=NAMESPACE,
+            labels={"kubernetes.io/service-name": NAME, "endpointslice.kubernetes.io/managed-by": MANAGER},
+        ),
+        addressType="IPv4",
+        endpoints=[
+            discovery_v1.Endpoint(
+                addresses=[addresses.bridge_address(config)],
+                conditions=discovery_v1.EndpointConditions(ready=True, serving=True, terminating=False),
+                nodeName=config.node_name,
+            )
+        ],
+        ports=[
+            discovery_v1.EndpointPort(name="dns", port=53, protocol="UDP"),
+            discovery_v1.EndpointPort(name="dns-tcp", port=53, protocol="TCP"),
+        ],
+    )
+
+
+def dns_role() -> rbac_v1.ClusterRole:
+    """What the name server reads besides what the proxy, whose identity it shares, may read already."""
+    rule = rbac_v1.PolicyRule(apiGroups=[""], resources=["namespaces"], verbs=["list", "watch"])
+    return rbac_v1.ClusterRole(metadata=meta_v1.ObjectMeta(name=DNS_ROLE), rules=[rule])
+
+
+def dns_role_binding() -> rbac_v1.ClusterRoleBinding:
+    group = "rbac.authorization.k8s.io"
+    return rbac_v1.ClusterRoleBinding(
+        metadata=meta_v1.ObjectMeta(name=DNS_ROLE),
+        roleRef=rbac_v1.RoleRef(apiGroup=group, kind="ClusterRole", name=DNS_ROLE),
+        subjects=[rbac_v1.Subject(apiGroup=group, kind="User", name="system:kube-proxy")],
+    )
+
+
+async def ensure(client: Client, config: ClusterConfig) -> None:
+    """Create what is missing; what is there is the user's to change."""
+    for obj in (dns_role(), dns_role_binding(), dns_service(config), dns_endpoints(config)):
+        try:
+            await client.of(type(obj)).create(obj)
+        except errors.AlreadyExists:
+            continue

@@ -1,0 +1,56 @@
+"""What ``up`` chooses for a new cluster: a port, address ranges, a node name."""
+
+import errno
+import socket
+from collections.abc import Iterator
+from ipaddress import IPv4Network
+
+from tiphys.cli.cluster import Cluster, ClusterConfig, all_clusters, default_node_name
+from tiphys.cli.errors import UserError
+from tiphys.network import ranges
+
+KUBELET_PORT = 10250
+KUBELET_PORTS_MAX = 100
+
+
+def new_config(cluster: Cluster, port: int) -> ClusterConfig:
+    """A configuration that collides with nothing on this machine. Raises UserError if there is none."""
+    try:
+        chosen = ranges.choose([*ranges.used_networks(), *_ranges_of_others(cluster)])
+    except (OSError, LookupError) as error:
+        raise UserError(f"no address ranges for Pods and Services can be chosen: {error}") from error
+    return ClusterConfig(
+        name=cluster.name,
+        id=cluster.id,
+        port=port,
+        kubelet_port=_free_port(KUBELET_PORT),
+        pod_range=str(chosen.pods),
+        service_range=str(chosen.services),
+        node_name=default_node_name(),
+    )
+
+
+def _ranges_of_others(cluster: Cluster) -> Iterator[IPv4Network]:
+    """Ranges of stopped clusters too: they have no route now but will want it back."""
+    for other in all_clusters():
+        if other != cluster:
+            config = other.load()
+            yield from (IPv4Network(config.pod_range), IPv4Network(config.service_range))
+
+
+def _free_port(first: int) -> int:
+    for port in range(first, first + KUBELET_PORTS_MAX):
+        if port_problem(port) is None:
+            return port
+    raise UserError(f"none of the ports {first} to {first + KUBELET_PORTS_MAX - 1} is free for the kubelet")
+
+
+def port_problem(port: int) -> str | None:
+    """Why ``port`` cannot be listened on, or None if it can."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("0.0.0.0", port))
+        except OSError as error:
+            return "in use by another process" if error.errno == errno.EADDRINUSE else str(error.strerror)
+    return None

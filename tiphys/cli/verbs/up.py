@@ -1,0 +1,166 @@
+"""``tiphys up``: start a cluster, or bring back one that was stopped or killed."""
+
+import asyncio
+import fcntl
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import click
+
+from tiphys.apiserver import kubeconfig as kubeconfigs
+from tiphys.cli import identities, options
+from tiphys.cli.choose import new_config, port_problem
+from tiphys.cli.cluster import Cluster, ClusterConfig
+from tiphys.cli.errors import UserError
+from tiphys.cli.progress import Progress
+from tiphys.cli.readiness import wait_ready
+from tiphys.cli.supervisor import child, process, remote, table
+from tiphys.cli.supervisor.loop import Supervisor
+
+DEFAULT_PORT = 6443
+START_SECONDS = 60.0
+#: A component that ended this often while starting will not come up by itself.
+FAILED_STARTS = 4
+
+
+@click.command("up")
+@options.name
+@options.data_dir
+@options.kubeconfig
+@click.option("--port", type=click.IntRange(1, 65535), help="The API server's port.  [default: 6443, or the last used]")
+def command(name: str, data_dir: str | None, kubeconfig: str | None, port: int | None) -> None:
+    """Start a cluster and wait until it is ready.
+
+    The kubeconfig gets a context for it, which becomes the current one. A cluster
+    that runs already is left as it is; one that was stopped or killed comes back
+    with everything it had.
+
+    \b
+    tiphys up
+    kubectl get nodes
+    """
+    if os.geteuid() != 0:
+        raise UserError('a cluster with real containers needs root; run "sudo tiphys up"')
+    progress = Progress()
+    cluster = Cluster.named(name, data_dir)
+    cluster.make_directories()
+    with _only_one(cluster):
+        config = _configured(cluster, port)
+        identities.ensure(cluster, config)
+        if remote.find_status(cluster) is None:
+            with progress.step("starting"):
+                _clear_leftovers(cluster)
+                _start_supervisor(cluster, config)
+        _wait_components(cluster, progress)
+        target = kubeconfigs.path(kubeconfig)
+        identities.write_kubeconfig(cluster, config, target)
+        asyncio.run(wait_ready(cluster, config, progress))
+    context = identities.context_name(cluster)
+    progress.say(
+        f'\nCluster "{name}" is ready after {progress.seconds:.1f} s: https://127.0.0.1:{config.port}\n'
+        f'kubectl uses context "{context}" of {target}; try "kubectl get pods -A".'
+    )
+
+
+@contextmanager
+def _only_one(cluster: Cluster) -> Iterator[None]:
+    """Two ``up`` at once would start two supervisors; the second waits for the first."""
+    with (cluster.data / "up.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _configured(cluster: Cluster, port: int | None) -> ClusterConfig:
+    """The cluster's configuration, made now if it is new."""
+    if not cluster.exists:
+        config = new_config(cluster, port or DEFAULT_PORT)
+        _check_port(config.port)
+        cluster.save(config)
+        return config
+    config = cluster.load()
+    if port is not None and port != config.port:
+        if remote.find_status(cluster) is not None:
+            raise UserError(
+                f'cluster "{cluster.name}" runs on port {config.port}; to move it: tiphys down --name {cluster.name}'
+            )
+        config.port = port
+        cluster.save(config)
+    return config
+
+
+def _check_port(port: int) -> None:
+    if problem := port_problem(port):
+        raise UserError(f"port {port} is {problem}; choose another with --port")
+
+
+def _clear_leftovers(cluster: Cluster) -> None:
+    """End components whose supervisor was killed; they end by themselves, but their ports are needed now."""
+    for name in ("supervisor", *table.ROWS):
+        row = table.ROWS.get(name)
+        if row is not None and row.adopt is not None:
+            continue
+        if left := process.read_pid_file(cluster.pid_file(name)):
+            process.end(left, grace_seconds=5)
+    config = cluster.load()
+    _check_port(config.port)
+
+
+def _start_supervisor(cluster: Cluster, config: ClusterConfig) -> None:
+    """Fork it from this process, whose imports it needs anyway, and wait until it listens."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    listening, tell = os.pipe()
+    if not os.fork():
+        _become_supervisor(cluster, config, tell)
+    os.close(tell)
+    with os.fdopen(listening, "rb") as pipe:
+        if not pipe.read():
+            raise UserError(f"the supervisor could not start; see {cluster.log_file('supervisor')}")
+
+
+def _become_supervisor(cluster: Cluster, config: ClusterConfig, tell: int) -> None:
+    """Live as the supervisor; never returns."""
+    code = 1
+    try:
+        os.setsid()
+        os.chdir("/")
+        os.umask(0o022)
+        child.redirect_output(cluster, "supervisor")
+        child.set_process_name("supervisor")
+        process.write_pid_file(cluster.pid_file("supervisor"), os.getpid())
+        supervisor = Supervisor(cluster, config, table.ROWS)
+        supervisor.listen()
+        os.write(tell, b"listening")
+        os.close(tell)
+        supervisor.run()
+        code = 0
+    finally:
+        child.leave(code)
+
+
+def _wait_components(cluster: Cluster, progress: Progress) -> None:
+    """Show each component as it becomes ready. Raises UserError naming the one that does not."""
+    shown: set[str] = {"supervisor"}
+    last: remote.Status = {}
+    try:
+        for last in remote.ask(cluster, "watch", timeout_seconds=START_SECONDS):
+            for component in last["components"]:
+                if component["state"] == "ready" and component["name"] not in shown:
+                    shown.add(component["name"])
+                    progress.done(component["name"], progress.seconds)
+                if component["restarts"] >= FAILED_STARTS and component["state"] != "ready":
+                    raise UserError(_why(cluster, component))
+            if last["ready"]:
+                return
+    except (TimeoutError, ConnectionError):
+        pass
+    waiting = [c for c in last.get("components", []) if c["state"] != "ready"]
+    raise UserError(_why(cluster, waiting[0]) if waiting else "the supervisor ended while the cluster was starting")
+
+
+def _why(cluster: Cluster, component: dict[str, object]) -> str:
+    name = str(component["name"])
+    reason = component["message"] or f"not ready within {START_SECONDS:.0f} s"
+    return f"{name}: {reason}; see {cluster.log_file(name)}"
