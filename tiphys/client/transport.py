@@ -13,11 +13,14 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
+from urllib.parse import quote, urlencode, urlsplit
 
 import aiohttp
 from yarl import URL
 
+from tiphys.client.http1 import NotConnected, Pool
 from tiphys.wire.exchange import Handler, Request, Response, UserInfo
+from tiphys.wire.http1 import encode_request
 
 #: Connections for short calls. More would only queue inside the server and pay a TLS handshake each;
 #: further calls wait their turn on these. Watches have connections of their own, without limit.
@@ -188,39 +191,32 @@ class HttpTransport:
         connect_timeout_seconds: float = 10.0,
     ) -> None:
         self._url = url.rstrip("/")
+        parts = urlsplit(self._url)
+        self._prefix = parts.path
         self._headers = {"authorization": f"Bearer {token}"} if token else {}
-        self._ssl: ssl.SSLContext | bool = True
-        if self._url.startswith("https:"):
-            self._ssl = _tls(ca, cert, key, insecure_skip_tls_verify)
-        self._connections = connections
+        self._tls = _tls(ca, cert, key, insecure_skip_tls_verify) if parts.scheme == "https" else None
+        self._host = parts.netloc
+        port = parts.port or (443 if self._tls else 80)
+        self._calls = Pool(parts.hostname or "", port, self._tls, connections, connect_timeout_seconds)
         self._connect_timeout_seconds = connect_timeout_seconds
-        self._calls: aiohttp.ClientSession | None = None
         self._streams: aiohttp.ClientSession | None = None
 
     async def send(self, request: Request) -> Response:
-        if self._calls is None:
-            self._calls = self._session(self._connections, silence_seconds=None)
         try:
-            async with self._calls.request(
-                request.method,
-                self._target(request),
-                data=request.body or None,
-                headers={**self._headers, **request.headers},
-                allow_redirects=False,
-            ) as answer:
-                body = await answer.read()
-                return Response(answer.status, {name.lower(): text for name, text in answer.headers.items()}, body)
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise _lost(request, error) from error
+            return await self._calls.call(request.method, self._encoded(request))
+        except NotConnected as error:
+            raise _lost(request, error, sent=False) from error
+        except OSError as error:
+            raise _lost(request, error, sent=True) from error
 
     @asynccontextmanager
     async def stream(self, request: Request) -> AsyncIterator[Stream]:
         if self._streams is None:
-            self._streams = self._session(0, STREAM_SILENCE_SECONDS)
+            self._streams = self._session()
         try:
             async with self._streams.request(
                 request.method,
-                self._target(request),
+                URL(self._url.removesuffix(self._prefix) + self._target(request), encoded=True),
                 data=request.body or None,
                 headers={**self._headers, **request.headers},
                 allow_redirects=False,
@@ -228,46 +224,43 @@ class HttpTransport:
                 headers = {name.lower(): text for name, text in answer.headers.items()}
                 yield Stream(answer.status, headers, answer.content.iter_any())
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise _lost(request, error) from error
+            raise _lost(request, error, sent=True) from error
 
     async def close(self) -> None:
-        for session in (self._calls, self._streams):
-            if session is not None:
-                await session.close()
-        self._calls = self._streams = None
+        self._calls.close()
+        if self._streams is not None:
+            await self._streams.close()
+        self._streams = None
 
-    def _session(self, connections: int, silence_seconds: float | None) -> aiohttp.ClientSession:
+    def _session(self) -> aiohttp.ClientSession:
         return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
-                ssl=self._ssl, limit=connections, limit_per_host=0, keepalive_timeout=90, use_dns_cache=True
-            ),
-            # No total time-out: a watch lasts, and the server bounds every other call by itself.
+            connector=aiohttp.TCPConnector(ssl=self._tls or True, limit=0, keepalive_timeout=90),
+            # No total time-out: a watch lasts. The server bounds every other call by itself.
             timeout=aiohttp.ClientTimeout(
-                total=None, sock_connect=self._connect_timeout_seconds, sock_read=silence_seconds
+                total=None, sock_connect=self._connect_timeout_seconds, sock_read=STREAM_SILENCE_SECONDS
             ),
             cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=True,
             skip_auto_headers=("User-Agent", "Accept-Encoding", "Content-Type"),
             read_bufsize=1 << 18,
         )
 
-    def _target(self, request: Request) -> URL:
-        target = URL(self._url + quote_path(request.path), encoded=True)
-        if not request.query:
-            return target
-        return target.with_query([(name, text) for name, texts in request.query.items() for text in texts])
+    def _target(self, request: Request) -> str:
+        path = self._prefix + quote(request.path, safe=_PATH_SAFE)
+        return f"{path}?{urlencode(request.query, doseq=True)}" if request.query else path
+
+    def _encoded(self, request: Request) -> bytes:
+        headers = {"host": self._host, **self._headers, **request.headers}
+        if request.body or request.method not in ("GET", "HEAD", "DELETE"):
+            headers["content-length"] = str(len(request.body))
+        return encode_request(request.method, self._target(request), headers) + request.body
 
 
-def quote_path(path: str) -> str:
-    """``path``, percent-decoded in a Request, as it is written on the wire."""
-    if path.isascii() and all(char.isalnum() or char in "/-._~:@!$&'()*+,;=" for char in path):
-        return path
-    return URL.build(path=path).raw_path
+#: What stands for itself in a path. Source: RFC 3986 §3.3, pchar.
+_PATH_SAFE = "/-._~:@!$&'()*+,;="
 
 
-def _lost(request: Request, error: Exception) -> TransportError:
-    refused = isinstance(error, aiohttp.ClientConnectorError)
-    return TransportError(f"{request.method} {request.path}: {error or type(error).__name__}", sent=not refused)
+def _lost(request: Request, error: Exception, sent: bool) -> TransportError:
+    return TransportError(f"{request.method} {request.path}: {error or type(error).__name__}", sent=sent)
 
 
 def _tls(
