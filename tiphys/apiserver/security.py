@@ -18,6 +18,7 @@ from tiphys.apiserver.bootstrap.service import Place
 from tiphys.apiserver.config import ApiServerConfig
 from tiphys.apiserver.discovery import Discovery, index
 from tiphys.apiserver.health import Health, healthy
+from tiphys.apiserver.openapi import OpenApi
 from tiphys.apiserver.rbac import Rbac
 from tiphys.apiserver.reviews import Reviews
 from tiphys.apiserver.seams import Context, Objects, RawRoute, ResourceRoute, Seams
@@ -95,6 +96,7 @@ class Security:
         checks = {"etcd": healthy}
         ready = {"poststarthook/rbac/bootstrap-roles": self._bootstrap_problem, "shutdown": healthy}
         routes = [*Discovery(address=self._own_address()).routes(), *Health(checks, ready).routes()]
+        routes += OpenApi().routes()
         if self.tokens is not None:
             routes += _openid_routes(self.tokens)
         return [*routes, index(routes)]
