@@ -153,8 +153,12 @@ async def test_termination_message(node: Node) -> None:
     await node.create(restartPolicy="Never")
     await node.until(is_ready)
     mounts = {m.container_path: m.host_path for m in node.runtime.container("main").config.mounts}
-    Path(mounts["/dev/termination-log"]).write_text("the reason")
+    leave_message(mounts["/dev/termination-log"])
     node.runtime.exit("main", 1)
     found = await node.until(lambda p: p.status.phase == "Failed")
     ended = (found.status.containerStatuses or [])[0].state.terminated
     assert ended and ended.message == "the reason"
+
+
+def leave_message(path: str) -> None:
+    Path(path).write_text("the reason")

@@ -148,5 +148,10 @@ async def test_command_that_does_not_exist(real: Node) -> None:
     found = await real.until(
         lambda p: p.status.containerStatuses and p.status.containerStatuses[0].lastState.terminated
     )
-    last = (found.status.containerStatuses or [])[0].lastState.terminated
+    last = _last(found)
     assert last and (last.exitCode, last.reason) == (128, "StartError")
+
+
+def _last(found: core_v1.Pod) -> core_v1.ContainerStateTerminated | None:
+    statuses = found.status.containerStatuses
+    return statuses[0].lastState.terminated if statuses else None

@@ -123,6 +123,19 @@ async def test_changed_config_map_reaches_the_volume(node: Node) -> None:
     await eventually(lambda: (Path(mount.host_path) / "k").read_text() == "2")
 
 
+async def test_changed_labels_reach_the_volume(node: Node) -> None:
+    items = [{"path": "labels", "fieldRef": {"fieldPath": "metadata.labels"}}]
+    await node.create(
+        volumes=[{"name": "v", "downwardAPI": {"items": items}}],
+        containers=[container(volumeMounts=[{"name": "v", "mountPath": "/d"}])],
+    )
+    await node.until(is_ready)
+    mount = next(m for m in node.runtime.container("main").config.mounts if m.container_path == "/d")
+    assert (Path(mount.host_path) / "labels").read_text() == ""
+    await node.client.of(core_v1.Pod).patch("web", "default", {"metadata": {"labels": {"a": "b"}}}, "merge")
+    await eventually(lambda: (Path(mount.host_path) / "labels").read_text() == 'a="b"')
+
+
 async def test_missing_secret_is_said_and_waited_for(node: Node) -> None:
     await node.create(
         volumes=[{"name": "v", "secret": {"secretName": "sec"}}],

@@ -53,6 +53,7 @@ class PodAgent:
         self.worker = worker.PodWorker(pod, host_ips=context.config.node_ips, runtime_name=context.runtime_name)
         self.uid = pod.metadata.uid
         self._gone = gone
+        self._files_written = False
         #: When it came to this kubelet, until it runs; None for one that ran before.
         self._seen_at = context.clock.monotonic() if pod.status.phase == "Pending" else None
         self._writer = statuswriter.StatusWriter(context, pod)
@@ -184,6 +185,7 @@ class PodAgent:
             self.post(w.VolumesFailed(str(fault)))
             return
         self._keep_fresh()
+        self._files_written = True
         self.post(w.VolumesReady())
 
     async def _set_up_volumes(self) -> None:
@@ -219,6 +221,14 @@ class PodAgent:
         self.post(w.Tick(retry=True))
         if any(p.kind == "objects" for p in self._volumes()):
             self._task("refresh", self._refresh_volumes(), None)
+
+    def updated(self, pod: core_v1.Pod) -> None:
+        """The API has another version of the Pod; what its volumes say of it follows."""
+        old = self.pod.metadata
+        self.post(w.Updated(pod))
+        told = old.labels, old.annotations
+        if self._files_written and told != (pod.metadata.labels, pod.metadata.annotations):
+            self.objects_changed()
 
     async def _refresh_volumes(self) -> None:
         try:

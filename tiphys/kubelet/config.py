@@ -44,6 +44,9 @@ class KubeletConfig:
     relist_seconds: float = 60.0
     #: The same while the runtime sends no events.
     relist_seconds_without_events: float = 1.0
+    log_bytes_max: int = 10 << 20
+    log_files_max: int = 5
+    log_check_seconds: float = 10.0
     image_gc_high_percent: int = 85
     image_gc_low_percent: int = 80
     image_gc_seconds: float = 300.0

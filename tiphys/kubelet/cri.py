@@ -1,6 +1,7 @@
 """The CRI runtime over its unix socket: what the kubelet asks of it, in plain values where the answers are small.
 
-Only this module and ``containers`` know CRI messages. A call that fails raises ``RuntimeFault``.
+Only this module and ``containers`` know CRI messages. A call that fails raises ``RuntimeFault``; while the runtime
+restarts, calls wait for it, except ``status``, which says that it is away.
 """
 
 import dataclasses
@@ -97,30 +98,32 @@ class CriClient:
     async def update_pod_cidr(self, pod_cidr: str) -> None:
         config = api_pb2.RuntimeConfig(network_config=api_pb2.NetworkConfig(pod_cidr=pod_cidr))
         request = api_pb2.UpdateRuntimeConfigRequest(runtime_config=config)
-        await _answer(self._runtime.UpdateRuntimeConfig(request, timeout=CALL_SECONDS))
+        await _answer(self._runtime.UpdateRuntimeConfig(request, timeout=CALL_SECONDS, wait_for_ready=True))
 
     # Sandboxes
 
     async def run_sandbox(self, config: api_pb2.PodSandboxConfig, runtime_handler: str = "") -> str:
         request = api_pb2.RunPodSandboxRequest(config=config, runtime_handler=runtime_handler)
-        answer = await _answer(self._runtime.RunPodSandbox(request, timeout=2 * CALL_SECONDS))
+        answer = await _answer(self._runtime.RunPodSandbox(request, timeout=2 * CALL_SECONDS, wait_for_ready=True))
         return str(answer.pod_sandbox_id)
 
     async def sandbox(self, sandbox_id: str) -> SandboxFact:
         request = api_pb2.PodSandboxStatusRequest(pod_sandbox_id=sandbox_id)
-        answer = await _answer(self._runtime.PodSandboxStatus(request, timeout=CALL_SECONDS))
+        answer = await _answer(self._runtime.PodSandboxStatus(request, timeout=CALL_SECONDS, wait_for_ready=True))
         return sandbox_fact(answer.status)
 
     async def stop_sandbox(self, sandbox_id: str) -> None:
         request = api_pb2.StopPodSandboxRequest(pod_sandbox_id=sandbox_id)
-        await _answer(self._runtime.StopPodSandbox(request, timeout=CALL_SECONDS))
+        await _answer(self._runtime.StopPodSandbox(request, timeout=CALL_SECONDS, wait_for_ready=True))
 
     async def remove_sandbox(self, sandbox_id: str) -> None:
         request = api_pb2.RemovePodSandboxRequest(pod_sandbox_id=sandbox_id)
-        await _answer(self._runtime.RemovePodSandbox(request, timeout=CALL_SECONDS))
+        await _answer(self._runtime.RemovePodSandbox(request, timeout=CALL_SECONDS, wait_for_ready=True))
 
     async def list_sandboxes(self) -> list[api_pb2.PodSandbox]:
-        answer = await _answer(self._runtime.ListPodSandbox(api_pb2.ListPodSandboxRequest(), timeout=CALL_SECONDS))
+        answer = await _answer(
+            self._runtime.ListPodSandbox(api_pb2.ListPodSandboxRequest(), timeout=CALL_SECONDS, wait_for_ready=True)
+        )
         return list(answer.items)
 
     # Containers
@@ -129,28 +132,30 @@ class CriClient:
         self, sandbox_id: str, config: api_pb2.ContainerConfig, sandbox: api_pb2.PodSandboxConfig
     ) -> str:
         request = api_pb2.CreateContainerRequest(pod_sandbox_id=sandbox_id, config=config, sandbox_config=sandbox)
-        answer = await _answer(self._runtime.CreateContainer(request, timeout=CALL_SECONDS))
+        answer = await _answer(self._runtime.CreateContainer(request, timeout=CALL_SECONDS, wait_for_ready=True))
         return str(answer.container_id)
 
     async def start_container(self, container_id: str) -> None:
         request = api_pb2.StartContainerRequest(container_id=container_id)
-        await _answer(self._runtime.StartContainer(request, timeout=CALL_SECONDS))
+        await _answer(self._runtime.StartContainer(request, timeout=CALL_SECONDS, wait_for_ready=True))
 
     async def stop_container(self, container_id: str, grace_seconds: int) -> None:
         request = api_pb2.StopContainerRequest(container_id=container_id, timeout=grace_seconds)
-        await _answer(self._runtime.StopContainer(request, timeout=grace_seconds + CALL_SECONDS))
+        await _answer(self._runtime.StopContainer(request, timeout=grace_seconds + CALL_SECONDS, wait_for_ready=True))
 
     async def remove_container(self, container_id: str) -> None:
         request = api_pb2.RemoveContainerRequest(container_id=container_id)
-        await _answer(self._runtime.RemoveContainer(request, timeout=CALL_SECONDS))
+        await _answer(self._runtime.RemoveContainer(request, timeout=CALL_SECONDS, wait_for_ready=True))
 
     async def list_containers(self) -> list[api_pb2.Container]:
-        answer = await _answer(self._runtime.ListContainers(api_pb2.ListContainersRequest(), timeout=CALL_SECONDS))
+        answer = await _answer(
+            self._runtime.ListContainers(api_pb2.ListContainersRequest(), timeout=CALL_SECONDS, wait_for_ready=True)
+        )
         return list(answer.containers)
 
     async def container_status(self, container_id: str) -> api_pb2.ContainerStatus:
         request = api_pb2.ContainerStatusRequest(container_id=container_id)
-        answer = await _answer(self._runtime.ContainerStatus(request, timeout=CALL_SECONDS))
+        answer = await _answer(self._runtime.ContainerStatus(request, timeout=CALL_SECONDS, wait_for_ready=True))
         status: api_pb2.ContainerStatus = answer.status
         return status
 
@@ -158,21 +163,21 @@ class CriClient:
         """Exit code, and standard output followed by standard error."""
         request = api_pb2.ExecSyncRequest(container_id=container_id, cmd=command, timeout=timeout_seconds)
         limit = timeout_seconds + CALL_SECONDS if timeout_seconds else None
-        answer = await _answer(self._runtime.ExecSync(request, timeout=limit))
+        answer = await _answer(self._runtime.ExecSync(request, timeout=limit, wait_for_ready=True))
         return int(answer.exit_code), bytes(answer.stdout) + bytes(answer.stderr)
 
     async def exec_url(self, request: api_pb2.ExecRequest) -> str:
-        return str((await _answer(self._runtime.Exec(request, timeout=CALL_SECONDS))).url)
+        return str((await _answer(self._runtime.Exec(request, timeout=CALL_SECONDS, wait_for_ready=True))).url)
 
     async def attach_url(self, request: api_pb2.AttachRequest) -> str:
-        return str((await _answer(self._runtime.Attach(request, timeout=CALL_SECONDS))).url)
+        return str((await _answer(self._runtime.Attach(request, timeout=CALL_SECONDS, wait_for_ready=True))).url)
 
     async def port_forward_url(self, request: api_pb2.PortForwardRequest) -> str:
-        return str((await _answer(self._runtime.PortForward(request, timeout=CALL_SECONDS))).url)
+        return str((await _answer(self._runtime.PortForward(request, timeout=CALL_SECONDS, wait_for_ready=True))).url)
 
     async def reopen_log(self, container_id: str) -> None:
         request = api_pb2.ReopenContainerLogRequest(container_id=container_id)
-        await _answer(self._runtime.ReopenContainerLog(request, timeout=CALL_SECONDS))
+        await _answer(self._runtime.ReopenContainerLog(request, timeout=CALL_SECONDS, wait_for_ready=True))
 
     async def events(self) -> AsyncIterator[api_pb2.ContainerEventResponse]:
         """Changes of containers and sandboxes, until the runtime ends the stream."""
@@ -187,33 +192,41 @@ class CriClient:
     async def image(self, name: str) -> api_pb2.Image | None:
         """The image if the node has it."""
         request = api_pb2.ImageStatusRequest(image=api_pb2.ImageSpec(image=name))
-        answer = await _answer(self._images.ImageStatus(request, timeout=CALL_SECONDS))
+        answer = await _answer(self._images.ImageStatus(request, timeout=CALL_SECONDS, wait_for_ready=True))
         return answer.image if answer.HasField("image") and answer.image.id else None
 
     async def pull(self, name: str, auth: api_pb2.AuthConfig | None, sandbox: api_pb2.PodSandboxConfig | None) -> str:
         request = api_pb2.PullImageRequest(image=api_pb2.ImageSpec(image=name), auth=auth, sandbox_config=sandbox)
         # No time-out: a large image takes as long as it takes, and who waits can cancel.
-        return str((await _answer(self._images.PullImage(request))).image_ref)
+        return str((await _answer(self._images.PullImage(request, wait_for_ready=True))).image_ref)
 
     async def list_images(self) -> list[api_pb2.Image]:
-        answer = await _answer(self._images.ListImages(api_pb2.ListImagesRequest(), timeout=CALL_SECONDS))
+        answer = await _answer(
+            self._images.ListImages(api_pb2.ListImagesRequest(), timeout=CALL_SECONDS, wait_for_ready=True)
+        )
         return list(answer.images)
 
     async def remove_image(self, image_id: str) -> None:
         request = api_pb2.RemoveImageRequest(image=api_pb2.ImageSpec(image=image_id))
-        await _answer(self._images.RemoveImage(request, timeout=CALL_SECONDS))
+        await _answer(self._images.RemoveImage(request, timeout=CALL_SECONDS, wait_for_ready=True))
 
     async def image_filesystems(self) -> list[api_pb2.FilesystemUsage]:
-        answer = await _answer(self._images.ImageFsInfo(api_pb2.ImageFsInfoRequest(), timeout=CALL_SECONDS))
+        answer = await _answer(
+            self._images.ImageFsInfo(api_pb2.ImageFsInfoRequest(), timeout=CALL_SECONDS, wait_for_ready=True)
+        )
         return list(answer.image_filesystems)
 
     async def container_stats(self) -> list[api_pb2.ContainerStats]:
         request = api_pb2.ListContainerStatsRequest()
-        return list((await _answer(self._runtime.ListContainerStats(request, timeout=CALL_SECONDS))).stats)
+        return list(
+            (await _answer(self._runtime.ListContainerStats(request, timeout=CALL_SECONDS, wait_for_ready=True))).stats
+        )
 
     async def sandbox_stats(self) -> list[api_pb2.PodSandboxStats]:
         request = api_pb2.ListPodSandboxStatsRequest()
-        return list((await _answer(self._runtime.ListPodSandboxStats(request, timeout=CALL_SECONDS))).stats)
+        return list(
+            (await _answer(self._runtime.ListPodSandboxStats(request, timeout=CALL_SECONDS, wait_for_ready=True))).stats
+        )
 
 
 def sandbox_fact(status: api_pb2.PodSandboxStatus) -> SandboxFact:

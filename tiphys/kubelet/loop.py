@@ -24,6 +24,7 @@ from tiphys.kubelet.node import Networking, NodeKeeper
 from tiphys.kubelet.objects import WatchedObjects
 from tiphys.kubelet.observer import Observer
 from tiphys.kubelet.prober import Prober
+from tiphys.kubelet.rotation import Rotation
 from tiphys.kubelet.server import Server
 from tiphys.kubelet.tokens import Tokens
 from tiphys.kubelet.volumes.manager import VolumeManager
@@ -131,6 +132,7 @@ class Kubelet:
         self._tasks.start(self.keeper.run(), name="node status")
         self._tasks.start(self.keeper.renew_lease(), name="node lease")
         self._tasks.start(collector.run(), name="garbage")
+        self._tasks.start(Rotation(self.context, self._agents).run(), name="log rotation")
         self._tasks.start(self._after_sync(collector), name="orphans")
 
     async def __aexit__(
@@ -165,7 +167,7 @@ class Kubelet:
     def _added(self, pod: core_v1.Pod) -> None:
         known = self._agents.get(pod.metadata.uid)
         if known is not None:
-            known.post(w.Updated(pod))
+            known.updated(pod)
             return
         agent = PodAgent(pod, self.context, self._gone)
         self._agents[pod.metadata.uid] = agent
