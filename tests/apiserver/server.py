@@ -8,6 +8,7 @@ from typing import Any
 
 from tiphys.apiserver import ApiServer, ApiServerConfig
 from tiphys.apiserver.seams import Seams
+from tiphys.store.interface import Store
 from tiphys.store.memory import MemoryStore
 from tiphys.wire.exchange import Request, Response, Sink
 
@@ -56,7 +57,7 @@ class Lines:
 class Api:
     """Requests in, decoded answers out."""
 
-    def __init__(self, server: ApiServer, store: MemoryStore) -> None:
+    def __init__(self, server: ApiServer, store: Any) -> None:
         self.server = server
         self.store = store
 
@@ -105,7 +106,7 @@ class Api:
 
 
 @asynccontextmanager
-async def serving(seams: Seams | None = None, store: MemoryStore | None = None, **config: Any) -> AsyncIterator[Api]:
+async def serving(seams: Seams | None = None, store: Store | None = None, **config: Any) -> AsyncIterator[Api]:
     """A running server."""
     used = store or MemoryStore()
     async with ApiServer(ApiServerConfig(**config), used, seams=seams) as server:

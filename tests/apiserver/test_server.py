@@ -155,7 +155,8 @@ async def test_garbage_is_refused() -> None:
         writer.close()
 
 
-async def test_upgraded_requests_get_the_connection() -> None:
+@pytest.mark.parametrize("protocol", ["SPDY/3.1", "websocket"])
+async def test_upgraded_requests_get_the_connection(protocol: str) -> None:
     received: list[bytes] = []
     ended = asyncio.Event()
 
@@ -168,13 +169,15 @@ async def test_upgraded_requests_get_the_connection() -> None:
         ended.set()
 
     async def route(context: Context) -> Response:
-        assert context.request.headers["upgrade"] == "SPDY/3.1"
+        assert context.request.headers["upgrade"] == protocol
         return Upgrade(101, takeover=echo)
 
     seams = Seams(routes=[RawRoute("/echo", route, ("POST",))])
     async with listening(seams) as (server, _):
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
-        writer.write(b"POST /echo HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\n\r\n")
+        writer.write(
+            b"POST /echo HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: %b\r\n\r\n" % protocol.encode()
+        )
         assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 101 ")
         for word in (b"hello", b"\x80\x03\x00\x01", b"x" * 300_000):
             writer.write(word)

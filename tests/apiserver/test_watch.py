@@ -2,11 +2,15 @@
 
 import asyncio
 import random
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.apiserver.server import MERGE, TABLE, Api, Lines, config_map, pod, serving
+from tiphys.store.interface import Store
+from tiphys.store.memory import MemoryStore
+from tiphys.store.sqlite import SqliteStore
 
 MAPS = "/api/v1/namespaces/d/configmaps"
 PODS = "/api/v1/namespaces/d/pods"
@@ -213,9 +217,20 @@ async def _change(api: Api, dice: random.Random) -> None:
 @pytest.mark.parametrize("seed", range(12))
 async def test_watches_agree_with_lists(seed: int) -> None:
     """Begun at any moment, with any selector, from any revision since: at the end all know what a list says."""
+    await _agree(seed, MemoryStore())
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_watches_agree_with_lists_over_sqlite(seed: int, tmp_path: Path) -> None:
+    store = await SqliteStore.open(tmp_path / "store.db")
+    await _agree(seed, store)
+    await store.close()
+
+
+async def _agree(seed: int, store: Store) -> None:
     dice = random.Random(seed)
     selectors: list[dict[str, str]] = [{}, {"labelSelector": "x=a"}, {"fieldSelector": "metadata.name=m1"}]
-    async with serving() as api:
+    async with serving(store=store) as api:
         open_: list[tuple[dict[str, str], Lines, list[dict[str, Any]], asyncio.Task[None]]] = []
         for _ in range(120):
             await asyncio.gather(*(_change(api, dice) for _ in range(dice.randrange(1, 4))))

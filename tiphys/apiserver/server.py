@@ -291,7 +291,8 @@ class Raw(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         self._end()
-        return True
+        # TLS connections cannot be half closed.
+        return self._transport.get_extra_info("ssl_object") is None
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._end()

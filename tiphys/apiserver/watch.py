@@ -198,10 +198,12 @@ class Hub:
             for watcher in watchers:
                 watcher.close()
 
-    def _tell(self, watcher: Watcher, change: Change) -> None:
-        """Note a change; a fault in making its frame (a column, a conversion) ends that watch, not the server."""
+    def _tell(self, watcher: Watcher, changes: Sequence[Change]) -> None:
+        """Send ``changes``. A fault in making a frame (a column, a conversion) ends that watch, not the others."""
         try:
-            watcher.take(change)
+            for change in changes:
+                watcher.take(change)
+            watcher.flush(self._buffer_bytes_max)
         except Exception:
             log.exception("watch event could not be made", extra={"resource": self.cache.row.plural})
             watcher.close()
@@ -217,7 +219,7 @@ class Hub:
         """Tell watchers what they have not been told yet. Bookmarks must come behind it."""
         places = self._places
         changes, self._undelivered = self._undelivered, []
-        touched: dict[Watcher, None] = {}
+        touched: dict[Watcher, list[Change]] = {}
         for change in changes:
             entry = change.new or change.old
             if entry is None:
@@ -226,7 +228,6 @@ class Hub:
             # A dict, not a set: a cluster-scoped object's places coincide.
             for place in {("", ""): 0, (namespace, ""): 0, ("", name): 0, (namespace, name): 0}:
                 for watcher in places.get(place, ()):
-                    self._tell(watcher, change)
-                    touched[watcher] = None
-        for watcher in touched:
-            watcher.flush(self._buffer_bytes_max)
+                    touched.setdefault(watcher, []).append(change)
+        for watcher, theirs in touched.items():
+            self._tell(watcher, theirs)
