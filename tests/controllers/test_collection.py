@@ -56,6 +56,20 @@ async def test_dependent_of_an_owner_that_never_was_is_deleted(cluster: Cluster)
         await cluster.client.of(core_v1.ConfigMap).get("lost", "default")
 
 
+async def test_a_dependent_that_keeps_changing_is_deleted_all_the_same(cluster: Cluster) -> None:
+    owner = await cluster.create(_config_map("owner"))
+    reference = meta_v1.OwnerReference(apiVersion="v1", kind="ConfigMap", name="owner", uid=owner.metadata.uid)
+    child = await cluster.create(_config_map("child", ownerReferences=[reference]))
+    graph = cluster.controllers.controllers["garbagecollector"].graph  # type: ignore[attr-defined]
+    await cluster.until(lambda: graph.get(child.metadata.uid) is not None, core_v1.ConfigMap)
+    # As if the event of the newest change were still on its way.
+    graph.get(child.metadata.uid).resource_version = "1"
+    await cluster.client.of(core_v1.ConfigMap).delete("owner", "default", propagation="Background")
+    await cluster.until(
+        lambda: not any(found.metadata.name == "child" for found in cluster.all(core_v1.ConfigMap)), core_v1.ConfigMap
+    )
+
+
 async def test_one_of_two_owners_is_enough(cluster: Cluster) -> None:
     maps = cluster.client.of(core_v1.ConfigMap)
     owners = [await cluster.create(_config_map(name)) for name in ("one", "two")]

@@ -1,6 +1,7 @@
 """Wires the garbage collector: every resource's informer to the graph, its conclusions to calls."""
 
 import asyncio
+import logging
 from collections import OrderedDict
 from collections.abc import Iterable
 from typing import Any
@@ -27,7 +28,10 @@ from tiphys.controllers.garbagecollector.graph import ORPHAN, Graph, Identity, N
 from tiphys.machinery import errors, meta
 from tiphys.resources import table
 
+logger = logging.getLogger(__name__)
+
 IGNORED = frozenset({"events", "events.events.k8s.io"})
+RETRY_SECONDS = 1.0
 #: Owners known to be absent, so that a thousand dependents ask once.
 ABSENT_SIZE = 500
 
@@ -62,13 +66,21 @@ class GarbageCollector(Controller):
 
     async def background(self) -> None:
         """Begin to watch everything. Only now, so that nobody's readiness waits for it."""
-        for resource in await discovery.served(self.client):
+        for resource in await self._discovered():
             if not {"list", "watch", "delete"} <= resource.verbs or resource.name in IGNORED:
                 continue
             self._served[resource.group, resource.kind] = resource
             self._follow(resource)
         for informer in self._informers:
             await informer.wait_synced()
+
+    async def _discovered(self) -> list[discovery.Served]:
+        while True:
+            try:
+                return await discovery.served(self.client)
+            except (errors.StatusError, ConnectionError) as error:
+                logger.warning("discovery failed, will be tried again: %s", error)
+                await self.clock.sleep(RETRY_SECONDS)
 
     def _follow(self, resource: discovery.Served) -> None:
         informer = self._shared(resource)
@@ -180,15 +192,26 @@ class GarbageCollector(Controller):
     async def _delete(self, node: Node, propagation: Propagation) -> None:
         identity = node.seen.identity
         try:
-            await self._calls(identity).delete(
-                identity.name,
-                identity.namespace,
-                uid=identity.uid,
-                resource_version=node.resource_version,
-                propagation=propagation,
-            )
+            await self._delete_at(identity, node.resource_version, propagation)
         except errors.NotFound:
             self._look(self.graph.remove(identity.uid))
+        except errors.Conflict:
+            # The object moves faster than its events reach us, as Pods do. What was decided
+            # stands as long as its owners are the same.
+            there = await self._calls(identity).get(identity.name, identity.namespace)
+            owners = {reference.uid for reference in meta.owners_of(there)}
+            if meta.uid_of(there) != identity.uid or owners != {owner.uid for owner in node.seen.owners}:
+                raise
+            await self._delete_at(identity, meta.resource_version_of(there), propagation)
+
+    async def _delete_at(self, identity: Identity, resource_version: str, propagation: Propagation) -> None:
+        await self._calls(identity).delete(
+            identity.name,
+            identity.namespace,
+            uid=identity.uid,
+            resource_version=resource_version,
+            propagation=propagation,
+        )
 
     async def _drop_owners(self, node: Node, uids: Iterable[str]) -> None:
         await self._patch_owners(node, [{"$patch": "delete", "uid": uid} for uid in uids])
