@@ -15,6 +15,7 @@ from pathlib import Path
 import uvloop
 
 from tiphys.apiserver import ApiServer, ApiServerConfig
+from tiphys.apiserver.seams import Seams
 from tiphys.store.memory import MemoryStore
 from tiphys.store.sqlite import SqliteStore
 
@@ -36,7 +37,7 @@ async def run(arguments: argparse.Namespace) -> None:
     ended = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
-    async with ApiServer(config, store) as api:
+    async with ApiServer(config, store, seams=Seams()) as api:
         await api.serve()
         gc.freeze()
         print(f"listening on {api.port}", flush=True)

@@ -203,3 +203,8 @@ async def test_a_fault_of_ours_is_a_500_that_the_log_explains(caplog: pytest.Log
         assert "oops" not in status["message"]
         async with session.get(f"{url}{MAPS}") as answer:
             assert answer.status == 200
+
+
+async def test_a_server_for_others_needs_its_seams() -> None:
+    with pytest.raises(ValueError, match="must be given its seams"):
+        ApiServer(ApiServerConfig(certificate="a.crt"), MemoryStore())

@@ -39,7 +39,7 @@ class ApiServer:
     """``async with``; inside it ``handle`` answers and ``serve`` listens.
 
     ``seams`` are what authenticates, authorizes and admits, or a function that
-    makes them; without them everything is allowed.
+    makes them; without them everything is allowed, which only tests may have.
     """
 
     def __init__(
@@ -50,6 +50,8 @@ class ApiServer:
         ids: Ids | None = None,
         seams: Seams | SeamsFactory | None = None,
     ) -> None:
+        if seams is None and config.certificate:
+            raise ValueError("an API server with a certificate is for others to reach and must be given its seams")
         self.config = config
         self._clock = clock or RealClock()
         self._ids = ids or Ids()
