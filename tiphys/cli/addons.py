@@ -13,7 +13,7 @@ NAMESPACE = "kube-system"
 NAME = "kube-dns"
 LABELS = {"k8s-app": NAME, "kubernetes.io/cluster-service": "true", "kubernetes.io/name": "CoreDNS"}
 DNS_ROLE = "system:coredns"
-MANAGER = "tiphys.dev/up"
+MANAGER = "up.tiphys.dev"
 
 
 def dns_service(config: ClusterConfig) -> core_v1.Service:

@@ -68,7 +68,8 @@ def command(name: str, data_dir: str | None, kubeconfig: str | None, port: int |
 def _only_one(cluster: Cluster) -> Iterator[None]:
     """Two ``up`` at once would start two supervisors; the second waits for the first."""
     with (cluster.data / "up.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        # Not flock, which the supervisor that is forked from us would go on holding.
+        fcntl.lockf(lock, fcntl.LOCK_EX)
         yield
 
 
