@@ -4,6 +4,7 @@ Events carry the whole state of their Pod, so nothing has to be asked for when
 one arrives. The full answer is a safety net, rare while events flow.
 """
 
+import asyncio
 import logging
 from collections.abc import Callable
 
@@ -17,6 +18,8 @@ from tiphys.runtime.cri import api_pb2
 logger = logging.getLogger(__name__)
 
 RECONNECT_SECONDS = 0.2
+#: By then the stream is open, if the runtime is there at all.
+CONNECT_SECONDS = 0.5
 
 
 class Observer:
@@ -44,6 +47,8 @@ class Observer:
     async def follow_events(self) -> None:
         """Until cancelled. Ends only if the runtime knows no events."""
         while True:
+            # What happened before the stream was open was not told.
+            listing = asyncio.get_running_loop().create_task(self._relist_soon(), name="relist after connect")
             try:
                 async for event in self._cri.events():
                     self._take(event)
@@ -53,9 +58,13 @@ class Observer:
                     self.evented = False
                     return
                 logger.info("the runtime's events: %s", fault)
+            finally:
+                listing.cancel()
             await self._clock.sleep(RECONNECT_SECONDS)
-            # What happened meanwhile was not told.
-            await self.try_relist()
+
+    async def _relist_soon(self) -> None:
+        await self._clock.sleep(CONNECT_SECONDS)
+        await self.try_relist()
 
     async def relist_forever(self) -> None:
         while True:

@@ -430,6 +430,10 @@ class ImageService(api_pb2_grpc.ImageServiceServicer, images_pb2_grpc.ImagesServ
     @answered
     async def PullImage(self, request: api_pb2.PullImageRequest, _: Any) -> api_pb2.PullImageResponse:
         name = request.image.image
+        own = self._find(name)
+        if own is not None and own.host:
+            # There is no registry to ask: this image is made of the machine itself.
+            return api_pb2.PullImageResponse(image_ref=own.id)
         try:
             wanted = reference.parse(name)
         except reference.InvalidReference as error:
