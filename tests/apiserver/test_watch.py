@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.apiserver.server import MERGE, TABLE, Api, Lines, config_map, pod, serving
+from tiphys.resources import table
 from tiphys.store.interface import Store
 from tiphys.store.memory import MemoryStore
 from tiphys.store.sqlite import SqliteStore
@@ -51,6 +52,18 @@ async def test_from_before_the_caches_history() -> None:
         assert seen(await lines.wait(3)) == [("ADDED", "b"), ("ADDED", "c"), ("DELETED", "a")]
         await api.ok("POST", MAPS, config_map("d"))
         assert seen(await lines.wait(4))[3:] == [("ADDED", "d")]
+
+
+async def test_from_before_what_the_cache_keeps_while_it_runs(api: Api) -> None:
+    """A few large objects push the cache's history out; the store's takes its place."""
+    await api.ok("POST", MAPS, config_map("a"))
+    for number in range(20):
+        await api.ok("PUT", f"{MAPS}/a", config_map("a", {"k": str(number) + "x" * 1_000_000}))
+    kept = api.server._cache.of(table.by_path("", "v1", "configmaps"))
+    assert len(kept.history) < 18 and kept.history_after > 4
+    async with api.watching(MAPS, resourceVersion="3") as lines:
+        events = await lines.wait(19)
+    assert [event["object"]["metadata"]["resourceVersion"] for event in events] == [str(n) for n in range(4, 23)]
 
 
 async def test_too_old(api: Api) -> None:

@@ -23,6 +23,7 @@ ROOT: Final = "/registry/"
 BEYOND: Final = "\U0010ffff"
 # Older changes are read from the store, which keeps minutes of them.
 HISTORY_CHANGES_MAX: Final = 1024
+HISTORY_BYTES_MAX: Final = 16 * 1024 * 1024
 
 
 class Change(NamedTuple):
@@ -35,6 +36,11 @@ class Change(NamedTuple):
     new: Entry | None
     old: Entry | None
     frames: dict[Any, bytes]
+
+
+def _size(change: Change) -> int:
+    """Bytes of older states that a kept change may hold on to."""
+    return len(change.old.tail) if change.old is not None else 0
 
 
 Listener = Callable[[Sequence[Change]], None]
@@ -56,7 +62,8 @@ class ResourceCache:
         self._cut = len(self.head) + len(b'"metadata":{')
         self.entries: dict[str, Entry] = {}
         self.keys: list[str] = []
-        self.history: deque[Change] = deque(maxlen=HISTORY_CHANGES_MAX)
+        self.history: deque[Change] = deque()
+        self._history_bytes = 0
         #: Changes above this revision are all in ``history``.
         self.history_after = 0
         #: Revision of the newest change of this resource.
@@ -120,10 +127,17 @@ class ResourceCache:
             del self.entries[key]
             del self.keys[bisect_left(self.keys, key)]
         self.changed = event.mod_revision
-        if len(self.history) == HISTORY_CHANGES_MAX:
-            self.history_after = self.history[0].revision
-        self.history.append(change)
+        self._remember(change)
         return change
+
+    def _remember(self, change: Change) -> None:
+        history = self.history
+        history.append(change)
+        self._history_bytes += _size(change)
+        while len(history) > HISTORY_CHANGES_MAX or self._history_bytes > HISTORY_BYTES_MAX:
+            oldest = history.popleft()
+            self._history_bytes -= _size(oldest)
+            self.history_after = oldest.revision
 
     def _insert(self, key: str) -> None:
         if not self.keys or key > self.keys[-1]:

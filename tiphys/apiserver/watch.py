@@ -231,3 +231,6 @@ class Hub:
                     touched.setdefault(watcher, []).append(change)
         for watcher, theirs in touched.items():
             self._tell(watcher, theirs)
+        # The history keeps changes; the bytes made of them are not kept with it.
+        for change in changes:
+            change.frames.clear()
