@@ -10,7 +10,7 @@ import sys
 import click
 
 import tiphys
-from tiphys.cli.errors import UserError
+from tiphys.cli.errors import ExitCode, UserError
 
 #: Verbs in the order in which ``--help`` shows them, with the line it shows.
 VERBS = {
@@ -64,8 +64,11 @@ def main() -> None:
     """Entry point: what the user can act on is printed as one line, without a traceback."""
     try:
         tiphys_command(prog_name="tiphys", standalone_mode=True)
+    except ExitCode as error:
+        click.echo(error.line, err=True)
+        sys.exit(error.code)
     except UserError as error:
-        click.echo(f"error: {error}", err=True)
+        click.echo(error.line, err=True)
         sys.exit(1)
     except BrokenPipeError:
         # Whoever read our output has gone; there is nobody left to tell.
