@@ -254,6 +254,19 @@ def test_deletion_while_an_image_is_pulled() -> None:
     assert kinds(d.post(w.StartDone("main", ("ContainerCreating", "")))) == ["stop s1"]
 
 
+def test_deleted_before_it_ran_is_reported_as_failed() -> None:
+    d = Driver()
+    d.post(w.Admitted())
+    d.post(w.VolumesReady())
+    d.deleted()
+    d.post(w.SandboxDone("no"))
+    out = d.post(w.CleanedUp(True))
+    final = next(i.status for i in out if isinstance(i, w.Finalize))
+    ended = (final.containerStatuses or [])[0].state.terminated
+    assert final.phase == "Failed"
+    assert ended and (ended.reason, ended.exitCode) == ("ContainerStatusUnknown", 137)
+
+
 def test_sandbox_that_dies_is_made_anew_with_its_containers() -> None:
     d = Driver()
     d.begin()

@@ -66,6 +66,8 @@ class Kubelet:
         config = self.config
         for directory in (config.root_dir / "pods", config.log_dir / "pods"):
             directory.mkdir(parents=True, exist_ok=True)
+        # Secrets lie below it.
+        config.root_dir.chmod(0o700)
         facts = config.machine or machine.machine_facts(config.root_dir)
         self._cri = await CriClient(config.cri_socket).__aenter__()
         self._prober = await Prober(self._cri).__aenter__()

@@ -44,6 +44,9 @@ def phase(
                 waiting += 1
         else:
             unknown += 1
+    if all_over and (pending_init or waiting or unknown):
+        # What has not run by now never will. Source: KEP-3329, "Pods transition to a terminal phase before deletion".
+        return "Failed"
     if pending_init or (pending_sidecars and not running and not stopped):
         return "Pending"
     if waiting or unknown:

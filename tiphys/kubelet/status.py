@@ -175,8 +175,8 @@ def _container(
             if old.state.terminated:
                 status.lastState = core_v1.ContainerState(terminated=old.state.terminated)
     _apply_waiting(pod, container, status, picture, kind)
-    if picture.all_over and not status.state.terminated:
-        _lost(status, started=old is not None and old.state.running is not None)
+    if picture.all_over and status.state.terminated is None and (kind != "init" or status.state.running):
+        _lost(pod, status)
     _resources(status, container)
     _mounts(status, container)
     if kind != "ephemeral":
@@ -245,11 +245,10 @@ def _apply_waiting(
     status.state = core_v1.ContainerState(waiting=waiting)
 
 
-def _lost(status: core_v1.ContainerStatus, started: bool) -> None:
-    """The Pod is over and the runtime cannot tell how this container ended, or it never started."""
-    if status.state.running is not None:
-        return
-    if not started:
+def _lost(pod: core_v1.Pod, status: core_v1.ContainerStatus) -> None:
+    """The Pod is over, and nobody can tell how this container ended; or it never ran, though its turn had come."""
+    initialized = any(c.type == conditions.INITIALIZED and c.status == "True" for c in pod.status.conditions or ())
+    if pod.spec.initContainers and not initialized:
         return
     status.lastState = core_v1.ContainerState()
     status.state = core_v1.ContainerState(
