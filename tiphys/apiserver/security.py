@@ -5,6 +5,7 @@ admits, and serves everything that is not a stored resource.
 """
 
 import ipaddress
+import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from tiphys.apiserver.discovery import Discovery, index
 from tiphys.apiserver.health import Health, healthy
 from tiphys.apiserver.openapi import OpenApi
 from tiphys.apiserver.rbac import Rbac
+from tiphys.apiserver.relay import Nodes, Proxies, Streams
 from tiphys.apiserver.reviews import Reviews
 from tiphys.apiserver.seams import Context, Objects, RawRoute, ResourceRoute, Seams
 from tiphys.apiserver.tokenrequest import TokenRequests
@@ -105,6 +107,11 @@ class Security:
         routes = Reviews(self.authentication, self.authorizer, self.rbac).routes()
         if self.tokens is not None:
             routes += TokenRequests(self.tokens).routes()
+        security = self.security
+        nodes = Nodes(
+            self.objects, security.kubelet_ca, security.kubelet_client_certificate, security.kubelet_client_key
+        )
+        routes += [*Streams(nodes).routes(), *Proxies(nodes, random.Random()).routes()]
         return routes
 
     def _own_address(self) -> str:
