@@ -80,6 +80,17 @@ async def test_previous_log(node: Node) -> None:
     assert await get(node, "/containerLogs/default/web/main") == (200, "")
 
 
+async def test_previous_log_while_waiting_to_restart(node: Node) -> None:
+    await running(node)
+    node.runtime.exit("main", 1)
+    await node.until(lambda p: is_ready(p) and p.status.containerStatuses[0].restartCount == 1)
+    write(log_path(node, attempt=1), "second")
+    node.runtime.exit("main", 1)
+    await node.until(lambda p: p.status.containerStatuses[0].state.waiting)
+    assert await get(node, "/containerLogs/default/web/main?previous=true") == (200, "second\n")
+    assert await get(node, "/containerLogs/default/web/main") == (200, "second\n")
+
+
 async def test_what_is_not_there(node: Node) -> None:
     assert (await get(node, "/containerLogs/default/nope/main"))[0] == 404
     assert (await get(node, "/nonsense"))[0] == 404

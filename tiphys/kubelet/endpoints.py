@@ -116,11 +116,10 @@ class Endpoints:
         facts = agent.facts.of(container)
         where = f"container {quote(container)} in pod {quote(agent.pod.metadata.name)}"
         if previous:
-            current = next((f for f in facts if f.state != "created"), None)
+            # One that waits to run again has no current container: the last that ran is the previous one.
+            waiting = bool(_waiting_reason(agent, container))
+            current = None if waiting else next((f for f in facts if f.state != "created"), None)
             older = [f for f in facts if f.state == "exited" and f is not current]
-            waiting = current is not None and current.state == "exited"
-            if waiting and not older and _is_waiting(agent, container):
-                older = [f for f in facts if f.state == "exited"]
             if not older:
                 raise HttpFault(400, f"previous terminated {where} not found")
             return older[0]
@@ -203,10 +202,6 @@ class Endpoints:
             stderr=_flag(query, "stderr", "error") and not tty,
         )
         return Answer(relay_url=await cri.attach_url(attach_request))
-
-
-def _is_waiting(agent: PodAgent, container: str) -> bool:
-    return bool(_waiting_reason(agent, container))
 
 
 def _waiting_reason(agent: PodAgent, container: str) -> str:

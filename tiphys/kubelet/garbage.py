@@ -73,7 +73,9 @@ class Collector:
         """Remove the images that were used longest ago while the disk is fuller than it should be."""
         config, now = self._context.config, self._context.clock.monotonic()
         images = await self._context.cri.list_images()
-        in_use = {c.image_id for c in await self._context.cri.list_containers()}
+        containers = await self._context.cri.list_containers()
+        # Which of the three names a container's image by its id depends on the runtime.
+        in_use = {name for c in containers for name in (c.image_id, c.image_ref, c.image.image)}
         for image in images:
             first, used = self._seen.get(image.id, (now, now))
             self._seen[image.id] = (first, now if image.id in in_use else used)

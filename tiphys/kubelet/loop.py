@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import random as random_module
+from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Self
 
@@ -59,20 +60,34 @@ class Kubelet:
         self._agents: dict[str, PodAgent] = {}
         #: What the runtime had of Pods that the API has not told of.
         self._found: dict[str, PodFact] = {}
-        self._stack: list[object] = []
+        self._stack = AsyncExitStack()
         self._synced = False
 
     async def __aenter__(self) -> Self:
+        try:
+            await self._enter()
+        except BaseException:
+            await self._stack.aclose()
+            raise
+        return self
+
+    async def _enter(self) -> None:
         config = self.config
         for directory in (config.root_dir / "pods", config.log_dir / "pods"):
             directory.mkdir(parents=True, exist_ok=True)
         # Secrets lie below it.
         config.root_dir.chmod(0o700)
         facts = config.machine or machine.machine_facts(config.root_dir)
-        self._cri = await CriClient(config.cri_socket).__aenter__()
-        self._prober = await Prober(self._cri).__aenter__()
-        self._recorder = Recorder(self._client, self._clock, self._ids, component="kubelet", host=config.node_name)
+        # Left in the opposite order: nothing is taken away from what still uses it.
+        enter = self._stack.enter_async_context
+        self._cri = await enter(CriClient(config.cri_socket))
+        self._prober = await enter(Prober(self._cri))
+        recorder = Recorder(self._client, self._clock, self._ids, component="kubelet", host=config.node_name)
+        self._recorder = await enter(recorder)
         self._objects = WatchedObjects(self._client, self._clock, self._random, self._objects_changed)
+        self._stack.push_async_callback(self._objects.close)
+        self._stack.push_async_callback(self._tasks.close)
+        self._stack.callback(self._close_agents)
         tokens = Tokens(self._client, self._clock)
         total = nodestatus.capacity(config, facts)
         shared = self._shared or self._informers
@@ -97,6 +112,7 @@ class Kubelet:
             resolv=names.parse_resolv(_text_of(config)),
         )
         self.server = Server(self.context, self._agents)
+        self._stack.push_async_callback(self.server.close)
         await self.server.start()
         networking = Networking(self.context.network_ready, self._set_network_problem)
         self.keeper = NodeKeeper(
@@ -116,9 +132,12 @@ class Kubelet:
         await self.keeper.register()
         self._recorder.event(self.keeper.reference, "Normal", "Starting", "Starting kubelet.")
         self._watch()
-        await self._informers.__aenter__()
+        await enter(self._informers)
         self._start_tasks()
-        return self
+
+    def _close_agents(self) -> None:
+        for agent in list(self._agents.values()):
+            agent.close()
 
     def _watch(self) -> None:
         name = self.config.node_name
@@ -140,15 +159,7 @@ class Kubelet:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self.server.close()
-        await self._informers.__aexit__()
-        for agent in list(self._agents.values()):
-            agent.close()
-        await self._tasks.close()
-        await self._objects.close()
-        await self._recorder.close()
-        await self._prober.__aexit__()
-        await self._cri.__aexit__(None, None, None)
+        await self._stack.aclose()
 
     async def wait(self) -> None:
         """Return only by raising, when the kubelet has failed."""

@@ -187,6 +187,8 @@ async def _write_chunks(writer: asyncio.StreamWriter, chunks: AsyncGenerator[byt
             await writer.drain()
             if writer.is_closing():
                 return
+            # A long log must not keep the loop from everybody else while the socket takes all of it.
+            await asyncio.sleep(0)
     writer.write(b"0\r\n\r\n")
     await writer.drain()
 
