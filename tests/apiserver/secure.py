@@ -71,7 +71,7 @@ class Secure:
         return await self.ok("PUT", f"/api/v1/nodes/{name}/status", node)
 
     async def add_pod(self, name: str, node: str = "", containers: Sequence[str] = ("c",), **spec: Any) -> Any:
-        status, found = await self.call("GET", "/api/v1/namespaces/default/serviceaccounts/default")
+        status, _ = await self.call("GET", "/api/v1/namespaces/default/serviceaccounts/default")
         if status == 404:
             await self.add_account()
         listed = [{"name": container, "image": "i"} for container in containers]

@@ -38,6 +38,8 @@ VERBS: Final[Mapping[str, Verb]] = {
     "deletecollection": deleting.delete_collection,
 }
 TEXT_HEADERS: Final = {"Content-Type": "text/plain; charset=utf-8", "X-Content-Type-Options": "nosniff"}
+#: What is counted when the client has left before there was an answer.
+ABANDONED: Final = Response(0)
 LONG_RUNNING_SUBRESOURCES: Final = frozenset({"attach", "exec", "log", "portforward", "proxy"})
 
 
@@ -101,6 +103,21 @@ class Handler:
     async def handle(self, request: Request) -> Response:
         """The answer to ``request``."""
         attributes = attributes_of(request)
+        observer = self._seams.observer
+        if observer is None:
+            return await self._safe(request, attributes)
+        clock = self._services.clock
+        start = clock.monotonic()
+        response = ABANDONED
+        begun = observer.begun(attributes)
+        try:
+            response = await self._safe(request, attributes)
+        finally:
+            observer.finished(begun, response, clock.monotonic() - start)
+        return response
+
+    async def _safe(self, request: Request, attributes: Attributes) -> Response:
+        """The answer, whatever happens."""
         try:
             return await self._finished(request, attributes, await self._answered(request, attributes))
         except Exception as problem:

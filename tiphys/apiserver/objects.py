@@ -37,6 +37,9 @@ class CachedObjects:
         endpoint = self._endpoints[group, plural]
         return [endpoint.view.object(entry) for entry in endpoint.cache.within(endpoint.cache.span(namespace))]
 
+    def count(self, group: str, plural: str) -> int:
+        return len(self._endpoints[group, plural].cache.entries)
+
     def subscribe(self, group: str, plural: str, changed: Callable[[Any | None, Any | None], None]) -> None:
         endpoint = self._endpoints[group, plural]
         view = endpoint.view

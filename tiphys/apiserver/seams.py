@@ -111,6 +111,9 @@ class Objects(Protocol):
     def all(self, group: str, plural: str, namespace: str = "") -> Sequence[Any]:
         """All objects of a resource, or of one of its namespaces, in the order of their keys."""
 
+    def count(self, group: str, plural: str) -> int:
+        """How many objects of a resource there are."""
+
     def subscribe(self, group: str, plural: str, changed: Callable[[Any | None, Any | None], None]) -> None:
         """Call ``changed(new, old)`` after each change the cache has seen; new is None for a deletion."""
 
@@ -205,6 +208,15 @@ class Upgrade(Response):
     takeover: UpgradeHandler | None = None
 
 
+class Observer(Protocol):
+    """Counts requests. Both calls must be cheap; streams are finished once they begin."""
+
+    def begun(self, attributes: Attributes) -> Any:
+        """What ``finished`` is to be given: attributes change on their way."""
+
+    def finished(self, begun: Any, response: Response, seconds: float) -> None: ...
+
+
 class AllowAll:
     """Authenticates nobody, allows everything, admits everything: for tests of the request path alone."""
 
@@ -230,6 +242,7 @@ class Seams:
     admission: Admission = field(default_factory=AllowAll)
     routes: Sequence[RawRoute] = ()
     resource_routes: Sequence[ResourceRoute] = ()
+    observer: Observer | None = None
     #: Entered once objects can be read and written, before the server is ready, and left at its end: writes what
     #: must exist (bootstrap roles, the ``kubernetes`` Service), keeps it, and holds connections to nodes.
     running: Callable[[], AbstractAsyncContextManager[None]] | None = None

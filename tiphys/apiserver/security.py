@@ -19,6 +19,7 @@ from tiphys.apiserver.bootstrap.service import Place
 from tiphys.apiserver.config import ApiServerConfig
 from tiphys.apiserver.discovery import Discovery, index
 from tiphys.apiserver.health import Health, healthy
+from tiphys.apiserver.metrics import Metrics
 from tiphys.apiserver.openapi import OpenApi
 from tiphys.apiserver.rbac import Rbac
 from tiphys.apiserver.relay import Nodes, Proxies, Streams
@@ -28,6 +29,7 @@ from tiphys.apiserver.tokenrequest import TokenRequests
 from tiphys.apiserver.tokens import ISSUER, Tokens
 from tiphys.base.clock import Clock
 from tiphys.base.ids import Ids
+from tiphys.resources import table
 from tiphys.wire.exchange import Response
 
 SeamsFactory = Callable[[ApiServerConfig, Objects, Clock, Ids], Seams]
@@ -75,6 +77,7 @@ class Security:
         self._bootstrapped = False
         self.rbac = Rbac(objects)
         self.authorizer = Union((NodeAuthorizer(objects), self.rbac))
+        self.metrics = Metrics(clock, self._stored)
         self.admission = Chain(objects, ids, self.rbac, self.authorizer)
         key = security.service_account_key
         self.tokens = Tokens.from_file(key, objects, clock, ids, security.issuer) if key else None
@@ -91,6 +94,7 @@ class Security:
             admission=self.admission,
             routes=self._routes(),
             resource_routes=self._resource_routes(),
+            observer=self.metrics,
             running=self.running,
         )
 
@@ -98,7 +102,7 @@ class Security:
         checks = {"etcd": healthy}
         ready = {"poststarthook/rbac/bootstrap-roles": self._bootstrap_problem, "shutdown": healthy}
         routes = [*Discovery(address=self._own_address()).routes(), *Health(checks, ready).routes()]
-        routes += OpenApi().routes()
+        routes += [*OpenApi().routes(), *self.metrics.routes()]
         if self.tokens is not None:
             routes += _openid_routes(self.tokens)
         return [*routes, index(routes)]
@@ -113,6 +117,10 @@ class Security:
         )
         routes += [*Streams(nodes).routes(), *Proxies(nodes, random.Random()).routes()]
         return routes
+
+    def _stored(self) -> dict[str, int]:
+        rows = [row for row in table.RESOURCES if not row.virtual and row.to_storage is None]
+        return {row.group_resource: self.objects.count(row.group, row.plural) for row in rows}
 
     def _own_address(self) -> str:
         return f"{self.security.advertise_address or self.config.host}:{self.config.port}"

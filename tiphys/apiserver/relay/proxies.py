@@ -105,14 +105,11 @@ class Proxies:
 
 def split_name(text: str, kind: str) -> tuple[str, str, str]:
     """Scheme (may be empty), name and port (may be empty). Raises BadRequest."""
-    scheme, name, port = "", text, ""
-    match text.split(":"):
-        case [name, port]:
-            pass
-        case [scheme, name, port]:
-            pass
-        case [_, _, _, *_]:
-            raise errors.BadRequest(f"invalid {kind} request {go_quote(text)}")
+    parts = text.split(":")
+    if len(parts) > 3:
+        raise errors.BadRequest(f"invalid {kind} request {go_quote(text)}")
+    scheme = parts.pop(0) if len(parts) == 3 else ""
+    name, port = parts[0], "".join(parts[1:])
     if scheme not in ("", "http", "https") or not name:
         raise errors.BadRequest(f"invalid {kind} request {go_quote(text)}")
     return scheme, name, port
@@ -136,7 +133,7 @@ def _pod_port(pod: Any, port: str) -> int:
 
 def _port_name(service: Any, port: str) -> str:
     """The name of the Service's port that a number or name stands for. Raises ServiceUnavailable."""
-    ports = service.spec.ports or ()
+    ports = list(service.spec.ports or ())
     name = service.metadata.name
     if not port:
         if len(ports) == 1:
