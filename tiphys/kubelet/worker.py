@@ -26,7 +26,7 @@ import msgspec
 
 from tiphys.api import core_v1
 from tiphys.kubelet import conditions, restart, status
-from tiphys.kubelet.backoff import IMAGE_SECONDS_MAX, IMAGE_SECONDS_MIN, Backoff
+from tiphys.kubelet.attempts import RETRY_SECONDS, Attempts
 from tiphys.kubelet.facts import ContainerFact, ContainerKind, PodFact, SandboxFact
 from tiphys.kubelet.protocol import (
     Admitted,
@@ -65,20 +65,14 @@ from tiphys.kubelet.protocol import (
     Wake,
 )
 from tiphys.machinery import times
-from tiphys.machinery.goformat import quote
 
 Stage = Literal["new", "active", "ending", "ended", "gone"]
 
-#: What is tried again after a failure that has no back-off of its own (a missing ConfigMap, say).
-RETRY_SECONDS = 10.0
 VOLUME_RETRY_SECONDS_MIN = 0.5
 VOLUME_RETRY_SECONDS_MAX = 122.0
-#: How soon a failed pull is shown as backing off.
-PULL_SHOWN_SECONDS = 1.0
 #: A container is given at least this long between TERM and KILL.
 GRACE_SECONDS_MIN = 2
 DEFAULT_GRACE_SECONDS = 30
-PULL_ERRORS = frozenset({"ErrImagePull", "RegistryUnavailable", "SignatureValidationFailed", "ImageInspectError"})
 
 
 @dataclass(slots=True)
@@ -109,19 +103,11 @@ class PodWorker:
     _finalizing: bool = False
 
     # Failures
-    _crashes: Backoff = field(default_factory=Backoff)
-    _pulls: Backoff = field(default_factory=lambda: Backoff(IMAGE_SECONDS_MIN, IMAGE_SECONDS_MAX))
-    #: Container name to reason and message of its waiting state.
-    _waiting: dict[str, tuple[str, str]] = field(default_factory=dict)
-    #: Container name to the instant of the next attempt.
-    _retry_at: dict[str, float] = field(default_factory=dict)
-    #: Container name to the instant and the text of a failed pull that is not yet shown as backing off.
-    _pull_failed: dict[str, tuple[float, str]] = field(default_factory=dict)
+    _attempts: Attempts = field(default_factory=Attempts)
+    #: When volumes are tried again, and how long that wait is.
     _volume_retry: tuple[float, float] = (0.0, 0.0)
     _sandbox_retry_at: float = 0.0
     _sandbox_failures: int = 0
-    #: Containers whose back-off has been told.
-    _told: set[tuple[str, int]] = field(default_factory=set)
     _ending_since: float = 0.0
     _removing: set[str] = field(default_factory=set)
 
@@ -227,8 +213,7 @@ class PodWorker:
     def _retry_now(self) -> None:
         """Something that was missing may be there: do not wait for the next attempt."""
         self._volume_retry = (0.0, self._volume_retry[1])
-        for name in [n for n, (reason, _) in self._waiting.items() if reason == "CreateContainerConfigError"]:
-            self._retry_at.pop(name, None)
+        self._attempts.retry_configuration()
 
     # What the runtime says
 
@@ -460,17 +445,11 @@ class PodWorker:
         name = container.name
         if self._volumes != "ready":
             return False
-        if (failed := self._pull_failed.get(name)) is not None:
-            self._show_pull_backoff(container, failed, now, out)
-        retry_at = self._retry_at.get(name, 0.0)
-        if now < retry_at:
-            self._wakes.append(retry_at)
+        ended = next((c for c in self.facts.of(name) if c.state == "exited"), None)
+        until = self._attempts.wait_until(container, ended, self._pod_text(), now, out)
+        if until is not None:
+            self._wakes.append(until)
             return False
-        last = next((c for c in self.facts.of(name) if c.state == "exited"), None)
-        if last is not None and not self._crash_backoff_over(container, last, now, out):
-            return False
-        self._retry_at.pop(name, None)
-        self._pull_failed.pop(name, None)
         known = self.facts.of(name)
         reported = self._reported_count(name)
         attempt = known[0].attempt + 1 if known else reported
@@ -486,60 +465,19 @@ class PodWorker:
                 return int(found.restartCount) + (1 if found.containerID else 0)
         return 0
 
-    def _crash_backoff_over(
-        self, container: restart.AnyContainer, last: ContainerFact, now: float, out: list[Instruction]
-    ) -> bool:
-        key = f"{container.name}/{restart.spec_hash(container)}"
-        ended = last.finished_at / 1e9 or now
-        left = self._crashes.remaining(key, ended, now)
-        if left <= 0:
-            self._crashes.next(key, ended, now)
-            return True
-        self._wakes.append(now + left)
-        pod = self._pod_text()
-        wait = times.format_duration(self._crashes.seconds(key))
-        text = f"back-off {wait} restarting failed container={container.name} pod={pod}"
-        self._waiting[container.name] = ("CrashLoopBackOff", text)
-        if (container.name, last.attempt) not in self._told:
-            self._told.add((container.name, last.attempt))
-            text = f"Back-off restarting failed container {container.name} in pod {pod}"
-            out.append(Emit("Warning", "BackOff", text, container.name))
-        return False
-
     def _pod_text(self) -> str:
         meta = self.pod.metadata
         return f"{meta.name}_{meta.namespace}({meta.uid})"
-
-    def _show_pull_backoff(
-        self, container: restart.AnyContainer, failed: tuple[float, str], now: float, out: list[Instruction]
-    ) -> None:
-        shown_at, text = failed
-        if now < shown_at:
-            self._wakes.append(shown_at)
-            return
-        back = f"Back-off pulling image {quote(container.image or '')}"
-        if self._waiting.get(container.name, ("", ""))[0] == "ImagePullBackOff":
-            return
-        self._waiting[container.name] = ("ImagePullBackOff", f"{back}: {text}")
-        out.append(Emit("Normal", "BackOff", back, container.name))
-        out.append(Emit("Warning", "Failed", "Error: ImagePullBackOff", container.name))
 
     def _started(self, name: str, error: tuple[str, str] | None, now: float) -> None:
         self._starting.discard(name)
         self._cancelled.discard(name)
         container = restart.find_container(self.pod, name)
-        if error is None:
-            self._waiting.pop(name, None)
+        if error is None or container is None:
+            self._attempts.succeeded(name)
             return
-        self._waiting[name] = error
-        if container is not None and error[0] in PULL_ERRORS:
-            key = container.image or ""
-            self._pulls.next(key, now, now)
-            self._retry_at[name] = now + self._pulls.seconds(key)
-            self._pull_failed[name] = (now + PULL_SHOWN_SECONDS, f"{error[0]}: {error[1]}")
-        elif not any(c.state == "exited" for c in self.facts.of(name)[:1]):
-            # One that was made and died at once is a crash, with a back-off of its own.
-            self._retry_at[name] = now + RETRY_SECONDS
+        has_ended = any(c.state == "exited" for c in self.facts.of(name)[:1])
+        self._attempts.failed(container, error, has_ended, now)
 
     # Probes
 
@@ -711,7 +649,7 @@ class PodWorker:
                 facts=self.facts,
                 host_ips=self.host_ips,
                 now=now,
-                waiting=self._waiting,
+                waiting=self._attempts.waiting,
                 probed=self._probed(),
                 starting=frozenset(self._starting),
                 all_over=self.stage in ("ended", "gone"),
