@@ -359,6 +359,22 @@ class Containers:
             raise RuntimeFault(f"failed to exec in container: {error}") from error
         return Command(command_id, self._spawner, descriptors, ended)
 
+    # Attaching
+
+    async def listen(self, container: Container, descriptors: list[int]) -> None:
+        """Copy output, from now on, to these pipes too. Raises SpawnError, ConnectionError."""
+        await self._spawner.call("listen", descriptors, id=container.id)
+
+    async def input(self, container: Container) -> tuple[bool, list[int]]:
+        """Whether it has a terminal, and that or its standard input, if it has either; the caller closes it."""
+        answer, descriptors = await self._spawner.call_with_descriptors("input", id=container.id)
+        return bool(answer["terminal"]), descriptors
+
+    async def close_input(self, container: Container) -> None:
+        """Its standard input has ended for good."""
+        with suppress(SpawnError):
+            await self._spawner.call("close-input", id=container.id)
+
     async def adopt(self) -> None:
         """After a restart: learn what has ended meanwhile and what still runs."""
         running = {p["id"]: p for p in (await self._spawner.call("list"))["processes"]}
@@ -396,7 +412,8 @@ class Command:
         return await asyncio.shield(self._ended)
 
     async def kill(self) -> None:
-        with suppress(SpawnError):
+        """End it and what it started in its process group."""
+        with suppress(SpawnError, ConnectionError):
             await self._spawner.call("signal", id=self.name, signal=signal.SIGKILL, group=True)
 
     async def forget(self) -> None:

@@ -27,3 +27,7 @@ class Unavailable(RuntimeFault):
 
 class DeadlineExceeded(RuntimeFault):
     code = grpc.StatusCode.DEADLINE_EXCEEDED
+
+
+class ResourceExhausted(RuntimeFault):
+    code = grpc.StatusCode.RESOURCE_EXHAUSTED
