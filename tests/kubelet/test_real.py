@@ -146,7 +146,7 @@ async def test_graceful_stop_runs_its_hook_and_follows_the_log(real: Node) -> No
 
 async def test_probes_and_restart(real: Node) -> None:
     check = {"exec": {"command": ["test", "-e", "/tmp/alive"]}, "periodSeconds": 1, "failureThreshold": 1}
-    script = "touch /tmp/alive; sleep 1.5; rm /tmp/alive; sleep 60"
+    script = "trap 'exit 1' TERM; touch /tmp/alive; sleep 1.5; rm /tmp/alive; sleep 60 & wait"
     await real.create(containers=[shell(script, livenessProbe=check, readinessProbe=check)])
     await real.until(is_ready)
     await real.until(lambda p: p.status.containerStatuses[0].restartCount == 1, seconds=10)
