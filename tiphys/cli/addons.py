@@ -72,7 +72,9 @@ def dns_role_binding() -> rbac_v1.ClusterRoleBinding:
 async def ensure(client: Client, config: ClusterConfig) -> None:
     """Create what is missing; what is there is the user's to change."""
     for obj in (dns_role(), dns_role_binding(), dns_service(config), dns_endpoints(config)):
+        objects = client.of(type(obj))
         try:
-            await client.of(type(obj)).create(obj)
-        except errors.AlreadyExists:
-            continue
+            # Looked for first: creating a Service again is refused for its address, not for its name.
+            await objects.get(obj.metadata.name, obj.metadata.namespace)
+        except errors.NotFound:
+            await objects.create(obj)
