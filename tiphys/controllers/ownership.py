@@ -59,10 +59,11 @@ def index_by_controller(obj: Any) -> Sequence[str]:
     return (f"orphans/{obj.metadata.namespace}",)
 
 
-def adoption_patch(owner: Any, obj: Any) -> dict[str, Any]:
+def adoption_patch(owner: Any, obj: Any, finalizers: Sequence[str] = ()) -> dict[str, Any]:
     """Strategic merge patch that adds ``owner``; the uid makes it fail for another object of that name."""
     reference: meta_v1.OwnerReference = meta.owner_reference(owner, controller=True)
-    return {"metadata": {"ownerReferences": [codec.to_builtins(reference)], "uid": obj.metadata.uid}}
+    metadata = {"ownerReferences": [codec.to_builtins(reference)], "uid": obj.metadata.uid}
+    return {"metadata": metadata | ({"finalizers": [*finalizers]} if finalizers else {})}
 
 
 def release_patch(owner: Any, obj: Any) -> dict[str, Any]:
@@ -78,8 +79,9 @@ async def claim(
     orphans: Iterable[T],
     resource: ResourceClient[T],
     still_there: Callable[[], Awaitable[bool]],
+    finalizers: Sequence[str] = (),
 ) -> list[T]:
-    """What belongs to ``owner``, after adopting and releasing.
+    """What belongs to ``owner``, after adopting (which adds ``finalizers``) and releasing.
 
     ``still_there`` asks the server, not a cache, whether the owner still exists and is
     not being deleted: what a dead owner adopts would be collected with it.
@@ -89,7 +91,9 @@ async def claim(
     if sorted_out.release:
         await asyncio.gather(*(_patch(resource, obj, release_patch(owner, obj)) for obj in sorted_out.release))
     if sorted_out.adopt and await still_there():
-        patched = await asyncio.gather(*(_patch(resource, obj, adoption_patch(owner, obj)) for obj in sorted_out.adopt))
+        patched = await asyncio.gather(
+            *(_patch(resource, obj, adoption_patch(owner, obj, finalizers)) for obj in sorted_out.adopt)
+        )
         owned.extend(obj for found in patched for obj in found)
     return owned
 

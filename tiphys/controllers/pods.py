@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from tiphys.api import core_v1
 from tiphys.machinery import times
@@ -60,3 +61,23 @@ def restarts(pod: core_v1.Pod) -> tuple[int, int]:
 
 def _highest(statuses: Iterable[core_v1.ContainerStatus]) -> int:
     return max((status.restartCount for status in statuses), default=0)
+
+
+_PHASES = {"Pending": 0, "Unknown": 1, "Running": 2}
+
+
+def deletion_rank(pod: core_v1.Pod) -> tuple[Any, ...]:
+    """Sorted by this, what is missed least comes first.
+
+    Unassigned, pending, not ready; then ready for the shortest time, restarted most, youngest.
+    """
+    ready = find_condition(pod, "Ready")
+    since = ready.lastTransitionTime if ready is not None and ready.status == "True" else None
+    return (
+        bool(pod.spec.nodeName),
+        _PHASES.get(pod.status.phase or "Pending", 2),
+        ready is not None and ready.status == "True",
+        -times.parse(since).timestamp() if since else 0.0,
+        *(-count for count in restarts(pod)),
+        -times.parse(pod.metadata.creationTimestamp).timestamp() if pod.metadata.creationTimestamp else 0.0,
+    )

@@ -1,7 +1,6 @@
 """Wires the ReplicaSet controller: events to keys, decisions to calls."""
 
-import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
@@ -10,15 +9,11 @@ from tiphys.client import Done, Expectations, RequeueAfter, Result
 from tiphys.controllers import ownership
 from tiphys.controllers import pods as podfacts
 from tiphys.controllers.base import Context, Controller
+from tiphys.controllers.podcontrol import PodControl
 from tiphys.controllers.replicaset import desired as desired_module
 from tiphys.controllers.replicaset.desired import Create, Delete, desired, new_pod
 from tiphys.controllers.replicaset.status import seconds_until_available, status
-from tiphys.controllers.terminating import is_namespace_terminating
 from tiphys.machinery import codec, errors, meta, selectors
-
-#: Creations begin with one and double as long as all succeed, up to this many at a time: what
-#: cannot succeed (a quota, a webhook) is not asked for a thousand times.
-LARGEST_BATCH = 500
 
 
 class ReplicaSetController(Controller):
@@ -31,6 +26,7 @@ class ReplicaSetController(Controller):
         self.sets = self.informers.of(apps_v1.ReplicaSet)
         self.pods = self.informers.of(core_v1.Pod)
         self.expectations = Expectations(context.clock)
+        self._control = PodControl(context.client, self.recorder, self.expectations)
         self._set_client = self.client.of(apps_v1.ReplicaSet)
         self._pod_client = self.client.of(core_v1.Pod)
         self.sets.add_index("controller", ownership.index_by_controller)
@@ -168,45 +164,13 @@ class ReplicaSetController(Controller):
 
     async def _create(self, key: str, rs: apps_v1.ReplicaSet, count: int) -> "_Failed | None":
         self.expectations.expect(key, creations=count)
-        path = self._pod_client.path(rs.metadata.namespace)
         # One body for all: the server makes the names.
-        body = codec.encode(new_pod(rs))
-
-        async def create_one() -> None:
-            try:
-                answer = await self.client.request("POST", path, body=body)
-            except (errors.StatusError, ConnectionError):
-                self.expectations.creation_seen(key)
-                raise
-            name = _created.decode(answer).metadata.name
-            self.recorder.event(rs, "Normal", "SuccessfulCreate", f"Created pod: {name}")
-
-        started, error = await slow_start(count, create_one)
-        # What was not begun will not be seen.
-        self.expectations.creation_seen(key, count - started)
-        if error is None or is_namespace_terminating(error):
-            return None
-        self.recorder.event(rs, "Warning", "FailedCreate", f"Error creating: {error}")
-        return _Failed("FailedCreate", error)
+        _, error = await self._control.create(rs, key, [codec.encode(new_pod(rs))] * count)
+        return _Failed("FailedCreate", error) if error is not None else None
 
     async def _delete(self, key: str, rs: apps_v1.ReplicaSet, pods: Sequence[core_v1.Pod]) -> "_Failed | None":
         self.expectations.expect(key, deletions=(pod.metadata.uid for pod in pods))
-
-        async def delete_one(pod: core_v1.Pod) -> None:
-            try:
-                await self._pod_client.delete(pod.metadata.name, pod.metadata.namespace, uid=pod.metadata.uid)
-            except (errors.NotFound, errors.Conflict):
-                # Gone already, or another of that name is there.
-                self.expectations.deletion_seen(key, pod.metadata.uid)
-                return
-            except (errors.StatusError, ConnectionError) as error:
-                self.expectations.deletion_seen(key, pod.metadata.uid)
-                self.recorder.event(rs, "Warning", "FailedDelete", f"Error deleting: {error}")
-                raise
-            self.recorder.event(rs, "Normal", "SuccessfulDelete", f"Deleted pod: {pod.metadata.name}")
-
-        results = await asyncio.gather(*map(delete_one, pods), return_exceptions=True)
-        error = _first_error(results)
+        _, error = await self._control.delete(rs, key, pods)
         return _Failed("FailedDelete", error) if error is not None else None
 
     async def _still_there(self, rs: apps_v1.ReplicaSet) -> bool:
@@ -231,33 +195,6 @@ class ReplicaSetController(Controller):
             return
 
 
-async def slow_start(count: int, call: Callable[[], Awaitable[None]]) -> tuple[int, Exception | None]:
-    """Call ``count`` times, in batches of 1, 2, 4, … at once; returns how many were begun, and the first error.
-
-    The batch in which something fails is the last.
-    """
-    started, batch = 0, 1
-    while started < count:
-        size = min(batch, count - started)
-        started += size
-        error = _first_error(await asyncio.gather(*(call() for _ in range(size)), return_exceptions=True))
-        if error is not None:
-            return started, error
-        batch = min(batch * 2, LARGEST_BATCH)
-    return started, None
-
-
-class _CreatedMeta(msgspec.Struct):
-    name: str = ""
-
-
-class _Created(msgspec.Struct):
-    metadata: _CreatedMeta = msgspec.field(default_factory=_CreatedMeta)
-
-
-_created = msgspec.json.Decoder(_Created)
-
-
 class _Failed(msgspec.Struct):
     """Why the Pods are not as asked for; ``reason`` as the status condition names it."""
 
@@ -279,13 +216,4 @@ def _previous_failure(rs: apps_v1.ReplicaSet) -> tuple[str, str] | None:
     for condition in rs.status.conditions or ():
         if condition.type == "ReplicaFailure" and condition.status == "True":
             return condition.reason or "", condition.message or ""
-    return None
-
-
-def _first_error(results: Sequence[object]) -> Exception | None:
-    for result in results:
-        if isinstance(result, Exception):
-            if not isinstance(result, errors.StatusError | ConnectionError):
-                raise result
-            return result
     return None
