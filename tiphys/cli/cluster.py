@@ -124,12 +124,11 @@ class Cluster:
         try:
             for folder in (self.data, self.pki, self.run, self.logs):
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._register()
         except OSError as error:
             raise UserError(f"{error.filename}: {error.strerror}; choose another place with --data-dir") from error
 
-    def _register(self) -> None:
-        """Let the name lead to the data, wherever that is."""
+    def register(self) -> None:
+        """Let the name lead to the data, wherever that is. Raises UserError if it leads to another cluster's."""
         if self.link.resolve() == self.data.resolve():
             return
         if self.link.exists():

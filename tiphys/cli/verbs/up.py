@@ -45,6 +45,7 @@ def command(name: str, data_dir: str | None, kubeconfig: str | None, port: int |
         raise UserError('a cluster with real containers needs root; run "sudo tiphys up"')
     progress = Progress()
     cluster = Cluster.named(name, data_dir)
+    cluster.register()
     cluster.make_directories()
     with _only_one(cluster):
         config = _configured(cluster, port)
