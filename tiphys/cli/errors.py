@@ -33,8 +33,11 @@ class ServerRefused(UserError):
     def line(self) -> str:
         if self.reason == "Unauthorized":
             return f"error: You must be logged in to the server ({self})"
-        if self.reason == "Invalid":
-            return self._invalid()
+        return self._invalid() if self.reason == "Invalid" else self.one_of_several
+
+    @property
+    def one_of_several(self) -> str:
+        """On one line, with what was being done."""
         reason = f" ({self.reason})" if self.reason else ""
         doing = f"{self.doing}: " if self.doing else ""
         return f"Error from server{reason}: {doing}{self}"
@@ -65,7 +68,9 @@ class SeveralErrors(UserError):
 
     @property
     def line(self) -> str:
-        return "\n".join(error.line for error in self.errors)
+        if len(self.errors) == 1:
+            return self.errors[0].line
+        return "\n".join(e.one_of_several if isinstance(e, ServerRefused) else e.line for e in self.errors)
 
 
 class ExitCode(UserError):
