@@ -39,6 +39,13 @@ def test_thresholds(
     assert [run.note(result) for result in results] == verdicts
 
 
+def test_a_container_has_a_period_to_come_up() -> None:
+    assert probes.first_counted_seconds("liveness", probe()) == 10
+    assert probes.first_counted_seconds("liveness", probe(initialDelaySeconds=15)) == 20
+    assert probes.first_counted_seconds("startup", probe(periodSeconds=3, initialDelaySeconds=3)) == 3
+    assert probes.first_counted_seconds("readiness", probe(initialDelaySeconds=5)) == 6
+
+
 def test_ports_by_name() -> None:
     spec = pod(containers=[container(ports=[{"name": "web", "containerPort": 8080}])]).spec.containers[0]
     assert probes.port_number("web", spec) == 8080

@@ -11,7 +11,7 @@ class KubeletConfig:
     node_name: str
     #: Where Pod directories and checkpoints go.
     root_dir: Path
-    #: Container logs: ``<log_dir>/<ns>_<name>_<uid>/<container>/<n>.log``.
+    #: Container logs: ``<log_dir>/pods/<ns>_<name>_<uid>/<container>/<n>.log``.
     log_dir: Path
     #: The runtime's CRI socket.
     cri_socket: Path

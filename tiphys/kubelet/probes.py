@@ -3,6 +3,7 @@
 Source: Kubernetes docs, "Configure Liveness, Readiness and Startup Probes".
 """
 
+import math
 from dataclasses import dataclass
 
 from tiphys.api import core_v1
@@ -52,6 +53,20 @@ class ProbeRun:
 
 def period_seconds(probe: core_v1.Probe) -> float:
     return float(probe.periodSeconds or 10)
+
+
+def first_counted_seconds(kind: ProbeKind, probe: core_v1.Probe) -> float:
+    """When after the container's start a failure counts for the first time.
+
+    Kubernetes' probes tick with their period from the time the Pod was seen, so a
+    container has one period to come up before a liveness or startup probe can fail,
+    and more if the initial delay ends between two ticks. Readiness is looked at
+    besides, about a second after the start.
+    """
+    delay, period = float(probe.initialDelaySeconds or 0), period_seconds(probe)
+    if kind == "readiness":
+        return delay + 1.0
+    return max(1, math.ceil(delay / period)) * period
 
 
 def timeout_seconds(probe: core_v1.Probe) -> float:

@@ -21,14 +21,15 @@ async def run_probe(
     clock = context.clock
     run = probes.ProbeRun.of(instruction.kind, probe, instruction.passing)
     period = probes.period_seconds(probe)
-    age = clock.now().timestamp() - instruction.started_at / 1e9
-    await clock.sleep(float(probe.initialDelaySeconds or 0) - age)
-    fresh = age < period and not instruction.passing
-    if fresh and run.kind in ("readiness", "startup") and await _eagerly(context, run, probe, target, turned, period):
-        await clock.sleep(period)
-    elif not fresh and age > period:
+    started = instruction.started_at / 1e9
+    if clock.now().timestamp() - started > period:
         # Many containers may be found running at once by a kubelet that has just started.
+        await clock.sleep(started + float(probe.initialDelaySeconds or 0) - clock.now().timestamp())
         await clock.sleep(context.random.random() * period)
+    elif await _early(context, run, probe, target, turned, started):
+        await clock.sleep(period)
+    else:
+        await clock.sleep(started + probes.first_counted_seconds(run.kind, probe) - clock.now().timestamp())
     word = instruction.kind.capitalize()
     while not run.over:
         try:
@@ -44,20 +45,20 @@ async def run_probe(
         await clock.sleep(period)
 
 
-async def _eagerly(
+async def _early(
     context: Context,
     run: probes.ProbeRun,
     probe: core_v1.Probe,
     target: Target,
     turned: Callable[[bool], None],
-    period: float,
+    started: float,
 ) -> bool:
     """Try soon and often while the container comes up; whether it passed. See ``probes.EAGER_SECONDS``."""
-    start = context.clock.monotonic()
+    if run.kind == "liveness" or run.passing:
+        return False
+    begin = max(started + float(probe.initialDelaySeconds or 0), context.clock.now().timestamp())
     for offset in probes.EAGER_SECONDS:
-        if offset >= period:
-            return False
-        await context.clock.sleep(start + offset - context.clock.monotonic())
+        await context.clock.sleep(begin + offset - context.clock.now().timestamp())
         try:
             ok, _ = await context.prober.probe(probe, target)
         except ProbeErrored:
@@ -68,6 +69,4 @@ async def _eagerly(
             if verdict is not None:
                 turned(verdict)
             return True
-    # The first regular attempt comes at the end of the first second.
-    await context.clock.sleep(start + 1.0 - context.clock.monotonic())
     return False
