@@ -14,6 +14,7 @@ help: ## Show what can be made.
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --editable .
+	$(BIN)/python -m compileall -q tiphys
 	@mkdir -p .make && touch $@
 
 .make/dev: .make/installed

@@ -48,7 +48,13 @@ def command(name: str, data_dir: str | None, kubeconfig: str | None, port: int |
     cluster.register()
     cluster.make_directories()
     with _only_one(cluster):
-        config = _configured(cluster, port)
+        try:
+            config = _configured(cluster, port)
+        except UserError:
+            if not cluster.exists:
+                # Nothing was made yet that a later attempt could go on with.
+                cluster.forget()
+            raise
         identities.ensure(cluster, config)
         if remote.find_status(cluster) is None:
             with progress.step("starting"):
