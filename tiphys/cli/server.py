@@ -86,7 +86,7 @@ class Server:
                 if line.strip():
                     yield msgspec.json.decode(line)
 
-    def upgrade(self, path: str, query: Query, headers: Mapping[str, str]) -> tuple[socket.socket, bytes]:
+    def upgrade(self, path: str, query: Query, headers: Mapping[str, str]) -> socket.socket:
         """The bare connection after the head of a request to upgrade was sent; the answer is the caller's to read."""
         connection = self._connect()
         try:
@@ -98,7 +98,7 @@ class Server:
         head = [f"GET {self._target(path, query)} HTTP/1.1", *(f"{name}: {text}" for name, text in fields.items())]
         bare.sendall("\r\n".join([*head, "", ""]).encode())
         bare.settimeout(None)
-        return bare, b""
+        return bare
 
     def close(self) -> None:
         if self._idle is not None:
