@@ -1,6 +1,6 @@
 """Measure a whole cluster as users have it: ``tiphys up``, then the load generator against it.
 
-    python bench/cluster.py --kubeload ./kubeload --image box.tar [--repeat 3] [--only default,pod_start,schedule,rollout]
+    python bench/cluster.py --kubeload ./kubeload --image box.tar [--repeat 3] [--only default,pod_start]
 
 Prints one table row per figure, the median of the repetitions; errors of a scenario
 are printed and end with exit code 1. ``--image`` is an archive with
@@ -95,7 +95,7 @@ def main() -> None:
                         units[name] = "/s" if rate else " s"
             for name, values in figures.items():
                 median = statistics.median(values)
-                print(f"| {name} | {median:.4g}{units[name]} | {min(values):.4g} – {max(values):.4g} |")
+                print(f"| {name} | {median:.4g}{units[name]} | {min(values):.4g} to {max(values):.4g} |")
             print(f"| memory after the load | {memory_megabytes()} |")
         finally:
             tiphys("down", "--name", NAME, "--purge")

@@ -41,7 +41,9 @@ MODULES = {
     "io.k8s.apimachinery.pkg.version": "version",
     "io.k8s.api.apiserverinternal.v1alpha1": "internal_v1alpha1",
 }
-EXPORTED = "Int32 Int64 IntOrString JSON JSONObject MicroTime Object Quantity Time constant value".split()
+EXPORTED = (
+    "Int32", "Int64", "IntOrString", "JSON", "JSONObject", "MicroTime", "Object", "Quantity", "Time", "constant", "value",
+)  # fmt: skip
 FIRST = ["apiVersion", "kind", "metadata", "name", "namespace", "spec", "status", "type"]
 KEYWORDS = {"from", "continue", "not", "except", "bool", "int"}
 # Objects that Kubernetes always writes, even when empty (values rather than pointers in its own types).
