@@ -1,5 +1,6 @@
 """Who asks and what they may do: certificates, tokens, impersonation, RBAC, the Node authorizer."""
 
+import asyncio
 import base64
 import json
 from collections.abc import AsyncIterator
@@ -132,7 +133,7 @@ async def test_a_changed_token_is_refused(secure: Secure) -> None:
     claims["sub"] = "system:serviceaccount:kube-system:admin"
     forged = base64.urlsafe_b64encode(json.dumps(claims).encode()).rstrip(b"=").decode()
     assert (await whoami(secure, f"{head}.{forged}.{signature}"))[0] == 401
-    unsigned = jwt.encode(claims, None, algorithm="none")
+    unsigned = jwt.encode(claims, "", algorithm="none")
     assert (await whoami(secure, unsigned))[0] == 401
 
 
@@ -204,8 +205,18 @@ async def test_aggregated_roles_follow_their_labels(secure: Secure) -> None:
         "metadata": {"name": "more", "labels": {"rbac.authorization.k8s.io/aggregate-to-view": "true"}},
         "rules": [rule("list", "secrets")],
     }
+    changed = asyncio.Event()
+    secure.server.objects.subscribe("rbac.authorization.k8s.io", "clusterroles", lambda new, old: changed.set())
     await secure.ok("POST", f"{RBAC}/clusterroles", added)
     assert (await secure.call("GET", "/api/v1/secrets", headers=who))[0] == 200
+    async with asyncio.timeout(5):
+        # Also written down for people to read, in the role itself and in those that include it.
+        for name in ("view", "edit", "admin"):
+            while True:
+                changed.clear()
+                if rule("list", "secrets") in (await secure.ok("GET", f"{RBAC}/clusterroles/{name}"))["rules"]:
+                    break
+                await changed.wait()
 
 
 async def test_nobody_grants_what_they_do_not_have(secure: Secure) -> None:

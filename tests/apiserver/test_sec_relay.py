@@ -11,6 +11,7 @@ import pytest
 
 from tests.apiserver.secure import Secure, secured
 from tiphys.apiserver import pki
+from tiphys.apiserver.relay.proxies import split_path
 from tiphys.wire import http1
 
 Handler = Callable[[http1.Head, bytes, asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -200,6 +201,24 @@ async def test_pods_and_services_are_proxied(secure: Secure) -> None:
             assert (answer.status, answer.headers["Location"]) == (301, "/api/v1/namespaces/default/pods/web/proxy/")
         status, found = await secure.call("GET", "/api/v1/namespaces/default/services/none/proxy/")
         assert (status, found["message"]) == (404, 'services "none" not found')
+
+
+@pytest.mark.parametrize(
+    ("path", "namespaced", "prefix", "rest"),
+    [
+        (
+            "/api/v1/namespaces/proxy/pods/proxy/proxy/proxy/x",
+            True,
+            "/api/v1/namespaces/proxy/pods/proxy/proxy",
+            "/proxy/x",
+        ),
+        ("/api/v1/namespaces/a/pods/b/proxy", True, "/api/v1/namespaces/a/pods/b/proxy", ""),
+        ("/api/v1/namespaces/a/pods/b/proxy/", True, "/api/v1/namespaces/a/pods/b/proxy", "/"),
+        ("/api/v1/nodes/n/proxy/a/b/", False, "/api/v1/nodes/n/proxy", "/a/b/"),
+    ],
+)
+def test_path_behind_a_proxy(path: str, namespaced: bool, prefix: str, rest: str) -> None:
+    assert split_path(path, namespaced=namespaced) == (prefix, rest)
 
 
 async def test_streams_need_permission(secure: Secure) -> None:

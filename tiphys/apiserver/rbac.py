@@ -164,7 +164,9 @@ class Rbac:
         self._gather(role, found)
         rules: list[rbac_v1.PolicyRule] = []
         for _, chosen in sorted(found.items()):
-            rules += [rule for rule in chosen.rules or () if rule not in rules]
+            # What an aggregated one holds comes from others, which are here as well.
+            if chosen.aggregationRule is None:
+                rules += [rule for rule in chosen.rules or () if rule not in rules]
         return rules
 
     def _gather(self, role: rbac_v1.ClusterRole, found: dict[str, Any]) -> None:

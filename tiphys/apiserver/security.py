@@ -14,7 +14,7 @@ from tiphys.apiserver import pki
 from tiphys.apiserver.admission import Chain
 from tiphys.apiserver.authentication import Authentication, Certificates, StaticTokens
 from tiphys.apiserver.authorization import NodeAuthorizer, Union
-from tiphys.apiserver.bootstrap import bootstrap
+from tiphys.apiserver.bootstrap import aggregation, bootstrap
 from tiphys.apiserver.bootstrap.service import Place
 from tiphys.apiserver.config import ApiServerConfig
 from tiphys.apiserver.discovery import Discovery, index
@@ -133,7 +133,8 @@ class Security:
         """Begins by writing what every cluster has."""
         await bootstrap(self.objects, self._place())
         self._bootstrapped = True
-        yield
+        async with aggregation.keeping(self.objects, self.rbac):
+            yield
 
     def _place(self) -> Place | None:
         if not self.config.port:

@@ -104,9 +104,11 @@ async def relay(peer: Peer, request: Request, target: str, extra: Sequence[tuple
             raise Unreachable(f"{problem or 'EOF'}") from problem
         if head.status == 101:
             return Upgrade(101, takeover=_Takeover(head, rest, reader, writer).run)
-        return Response(
-            head.status, _answer_headers(head), stream=_Body(head, rest, reader, writer, request.method).write
-        )
+        if request.method == "HEAD" or head.status in (204, 304):
+            writer.close()
+            return Response(head.status, _answer_headers(head))
+        body = _Body(head, rest, reader, writer)
+        return Response(head.status, _answer_headers(head), stream=body.write)
     except BaseException:
         writer.close()
         raise
@@ -163,18 +165,14 @@ class _Body:
         rest: bytes,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
-        method: str,
     ) -> None:
         self._head = head
         self._rest = rest
         self._reader = reader
         self._writer = writer
-        self._empty = method == "HEAD" or head.status in (204, 304)
 
     async def write(self, sink: Sink) -> None:
         try:
-            if self._empty:
-                return
             # Whatever breaks here breaks the client's connection too, which is how it learns of a cut body.
             async for data in self._pieces():
                 sink.write(data)

@@ -84,12 +84,12 @@ class Proxies:
 
     async def _proxied(self, context: Context, peer: Peer) -> Response:
         request = context.request
-        prefix, _, path = request.path.partition("/proxy")
+        prefix, path = split_path(request.path, namespaced=bool(context.attributes.namespace))
         query = urlencode([(key, value) for key, values in request.query.items() for value in values])
         tail = f"?{query}" if query else ""
         if not path and request.method in ("GET", "HEAD"):
             # Relative links on the page would lead elsewhere.
-            return Response(301, {"Location": f"{quote(prefix, safe=PATH_SAFE)}/proxy/{tail}"})
+            return Response(301, {"Location": f"{quote(prefix, safe=PATH_SAFE)}/{tail}"})
         await context.admission.admit(context.attributes, None, None)
         await context.admission.validate(context.attributes, None, None)
         forwarded = [("X-Forwarded-Uri", quote(request.path, safe=PATH_SAFE))]
@@ -101,6 +101,14 @@ class Proxies:
             return await relay(peer, request, (quote(path, safe=PATH_SAFE) or "/") + tail, forwarded)
         except Unreachable as problem:
             raise errors.ServiceUnavailable(f"error trying to reach service: {problem}") from problem
+
+
+def split_path(path: str, *, namespaced: bool) -> tuple[str, str]:
+    """A request's path up to ``/proxy``, and what is behind it. Anything may be named "proxy", hence the counting."""
+    # "", api, v1, (namespaces, its name,) plural, name, proxy
+    count = 8 if namespaced else 6
+    parts = path.split("/", count)
+    return "/".join(parts[:count]), "/" + parts[count] if len(parts) > count else ""
 
 
 def split_name(text: str, kind: str) -> tuple[str, str, str]:
