@@ -42,7 +42,8 @@ MODULES = {
     "io.k8s.api.apiserverinternal.v1alpha1": "internal_v1alpha1",
 }
 EXPORTED = (
-    "Int32", "Int64", "IntOrString", "JSON", "JSONObject", "MicroTime", "Object", "Quantity", "Time", "constant", "value",
+    "JSON", "Int32", "Int64", "IntOrString", "JSONObject", "MicroTime", "Object", "Quantity", "Time", "constant",
+    "value",
 )  # fmt: skip
 FIRST = ["apiVersion", "kind", "metadata", "name", "namespace", "spec", "status", "type"]
 KEYWORDS = {"from", "continue", "not", "except", "bool", "int"}
@@ -256,7 +257,8 @@ def main(minor: str) -> None:
         (OUT / f"{module}.py").write_text(render_module(module, names, definitions))
     (OUT / "kinds.py").write_text(render_kinds(definitions))
     (OUT / "merge.py").write_text(render_merge(definitions))
-    subprocess.run([sys.executable, "-m", "ruff", "format", "-q", str(OUT)], check=True)
+    for command in (("check", "--fix", "--select", "I"), ("format",)):
+        subprocess.run([sys.executable, "-m", "ruff", *command, "-q", str(OUT)], check=True)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import field
 
 from tiphys.api import meta_v1
-from tiphys.api.scalars import Int32, Int64, JSON, Object, Time, constant, value
+from tiphys.api.scalars import JSON, Int32, Int64, Object, Time, constant, value
 
 
 class CustomResourceColumnDefinition(Object):
