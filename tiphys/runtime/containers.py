@@ -11,7 +11,7 @@ from typing import Any
 
 from tiphys.base.clock import Clock
 from tiphys.base.ids import Ids
-from tiphys.runtime import plan, security
+from tiphys.runtime import groups, plan, security
 from tiphys.runtime.config import RuntimeConfig
 from tiphys.runtime.cri import api_pb2
 from tiphys.runtime.errors import FailedPrecondition, InvalidArgument, NotFound, RuntimeFault
@@ -302,15 +302,11 @@ class Containers:
         await self.stop(container, 0)
         with suppress(SpawnError):
             await self._spawner.call("forget", id=container.id)
-        for pid in self._cgroups.processes(container.cgroup):
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        await groups.dissolve(self._cgroups, container.cgroup, self._clock)
         await asyncio.to_thread(self._erase, container)
         self.changed(container, api_pb2.CONTAINER_DELETED_EVENT)
 
     def _erase(self, container: Container) -> None:
-        with suppress(OSError):
-            self._cgroups.remove(container.cgroup)
         shutil.rmtree(self.records.folder(container.id), ignore_errors=True)
         if container.log_path:
             with suppress(FileNotFoundError):

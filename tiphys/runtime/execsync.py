@@ -9,7 +9,8 @@ from tiphys.runtime.errors import DeadlineExceeded
 from tiphys.runtime.records import Container
 from tiphys.runtime.streams import descriptors
 
-OUTPUT_BYTES_MAX = 16 * 1024 * 1024
+#: Of both streams together: a kubelet takes answers of 16 MiB, and their frame needs a little.
+OUTPUT_BYTES_MAX = 16 * 1024 * 1024 - 4096
 #: How long children of an ended command may go on writing to its output before they are cut off.
 OUTPUT_SECONDS = 1.0
 
@@ -33,7 +34,10 @@ async def exec_sync(
 async def _collect(running: Command, command: Sequence[str], timeout: float) -> tuple[int, bytes, bytes]:
     outputs = [bytearray(), bytearray()]
     async with asyncio.TaskGroup() as group:
-        readers = [group.create_task(_read(*pair)) for pair in zip(running.descriptors, outputs, strict=False)]
+        readers = [
+            group.create_task(_read(descriptor, output, outputs))
+            for descriptor, output in zip(running.descriptors, outputs, strict=False)
+        ]
         code = await _wait(running, timeout)
         if readers:
             await asyncio.wait(readers, timeout=OUTPUT_SECONDS)
@@ -63,8 +67,8 @@ async def _end(running: Command) -> None:
     await running.wait()
 
 
-async def _read(descriptor: int, output: bytearray) -> None:
+async def _read(descriptor: int, output: bytearray, outputs: Sequence[bytearray]) -> None:
     """What exceeds the limit is read and dropped: the command must not wait for it."""
     os.set_blocking(descriptor, False)
     while data := await descriptors.read(descriptor):
-        output += data[: OUTPUT_BYTES_MAX - len(output)]
+        output += data[: OUTPUT_BYTES_MAX - sum(map(len, outputs))]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tiphys.base.clock import Clock
 from tiphys.base.ids import Ids
-from tiphys.runtime import plan
+from tiphys.runtime import groups, plan
 from tiphys.runtime.config import RuntimeConfig
 from tiphys.runtime.cri import api_pb2
 from tiphys.runtime.errors import NotFound, RuntimeFault
@@ -142,7 +142,7 @@ class Sandboxes:
             await self._network.remove(sandbox.id, namespace)
         if sandbox.init_pid:
             with suppress(SpawnError):
-                await self._spawner.call("signal", id=f"sandbox-{sandbox.id}", signal=9)
+                await self._spawner.call("end", id=f"sandbox-{sandbox.id}")
         paths = [*sandbox.pins.values(), *([sandbox.shm] if sandbox.shm else [])]
         await self._spawner.call("unpin", paths=paths)
         with suppress(OSError):
@@ -154,14 +154,14 @@ class Sandboxes:
         """Stop and forget it; repeating it is fine."""
         await self.stop(sandbox)
         with suppress(SpawnError):
-            await self._spawner.call("forget", id=f"sandbox-{sandbox.id}")
-        self._remove_group(self.cgroup(sandbox))
+            await self._spawner.call("end", id=f"sandbox-{sandbox.id}")
+        await self._remove_group(sandbox)
         shutil.rmtree(self.folder(sandbox), ignore_errors=True)
         self.records.forget(sandbox.id)
 
-    def _remove_group(self, group: str) -> None:
-        """The Pod's group, if this sandbox was the last in it."""
-        if not group.startswith(self._config.cgroup_root + "/"):
-            return
-        with suppress(OSError):
-            self._cgroups.remove(group)
+    async def _remove_group(self, sandbox: Sandbox) -> None:
+        """The Pod's group, if this sandbox is the last in it."""
+        group = self.cgroup(sandbox)
+        shared = any(self.cgroup(other) == group for other in self.records if other.id != sandbox.id)
+        if not shared and group.startswith(self._config.cgroup_root + "/"):
+            await groups.dissolve(self._cgroups, group, self._clock)

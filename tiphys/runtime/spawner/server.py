@@ -59,6 +59,10 @@ class Server:
         self._processes: dict[str, Process] = {}
         self._by_pid: dict[int, Process] = {}
         self._waiting: dict[str, tuple[Client, int]] = {}
+        #: What is to be forgotten once it has ended, and who waits for that.
+        self._ending: dict[str, list[tuple[Client, int]]] = {}
+        #: Commands by id: they serve whoever started them, and end with them.
+        self._owners: dict[str, Client] = {}
         self._quit = False
 
     def run(self) -> None:
@@ -141,6 +145,19 @@ class Server:
             self._clients.discard(client)
             self._selector.unregister(client.connection)
             client.connection.close()
+            for name in [name for name, owner in self._owners.items() if owner is client]:
+                self._abandon(name)
+
+    def _abandon(self, name: str) -> None:
+        """Nobody is left who could read a command's output or ask for its exit code."""
+        if (process := self._processes.get(name)) is None:
+            return
+        if process.exit_code is not None:
+            self._forget(name)
+            return
+        self._ending.setdefault(name, [])
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
 
     # Requests
 
@@ -148,17 +165,23 @@ class Server:
         """The answer, or None if it comes later."""
         match request["op"]:
             case "start":
-                return self._begin(client, request, processes.start_container)
+                self._begin(client, request, processes.start_container)
+                return None
             case "exec":
-                return self._begin(client, request, processes.start_command)
+                self._begin(client, request, processes.start_command)
+                self._owners[request["id"]] = client
+                return None
             case "sandbox":
-                return self._begin(client, request, processes.start_sandbox)
+                self._begin(client, request, processes.start_sandbox)
+                return None
             case "list":
                 return {"processes": [p.describe() for p in self._processes.values() if p.started]}
             case "signal":
                 self._signal(request)
             case "forget":
                 self._forget(request["id"])
+            case "end":
+                return self._end(client, request)
             case "unpin":
                 sandbox.unpin(request["paths"])
             case "input":
@@ -182,7 +205,7 @@ class Server:
             raise StepError("request", f"no process {name}", 3)
         return found
 
-    def _begin(self, client: Client, request: Spec, start: Callable[[Spec], Process]) -> Spec | None:
+    def _begin(self, client: Client, request: Spec, start: Callable[[Spec], Process]) -> None:
         """Fork now; the answer comes when the child has executed, or says what failed."""
         if request["id"] in self._processes:
             raise StepError("request", f"process {request['id']} exists", 17)
@@ -193,7 +216,6 @@ class Server:
         self._watch(process.report, lambda: self._reported(process, request))
         for stream in process.streams:
             self._follow(process, stream)
-        return None
 
     def _follow(self, process: Process, stream: Stream) -> None:
         def pump() -> None:
@@ -241,8 +263,7 @@ class Server:
         """Answer the request that started the process."""
         client, number = self._waiting.pop(process.id)
         if failure is not None:
-            self._processes.pop(process.id, None)
-            self._release(process)
+            self._drop(process)
             self._send(client, {"n": number, "error": failure})
             return
         process.started = True
@@ -277,8 +298,24 @@ class Server:
             return
         if process.exit_code is None:
             raise StepError("request", f"process {name} still runs", 16)
-        del self._processes[name]
+        self._drop(process)
+
+    def _drop(self, process: Process) -> None:
+        self._processes.pop(process.id, None)
+        self._owners.pop(process.id, None)
         self._release(process)
+
+    def _end(self, client: Client, request: Spec) -> Spec | None:
+        """Kill a process and forget it; the answer comes when it is gone."""
+        process = self._processes.get(request["id"])
+        if process is None:
+            return {}
+        if process.exit_code is not None:
+            self._drop(process)
+            return {}
+        self._ending.setdefault(process.id, []).append((client, request["n"]))
+        processes.send_signal(process, signal.SIGKILL)
+        return None
 
     def _hand_input(self, client: Client, request: Spec) -> None:
         """Give the runtime the container's input, or its terminal."""
@@ -335,6 +372,10 @@ class Server:
         if process.started:
             self._tell_exit(process)
         self._close_finished(process)
+        if (waiting := self._ending.pop(process.id, None)) is not None:
+            self._drop(process)
+            for client, number in waiting:
+                self._send(client, {"n": number, "ok": {}})
 
     def _close_finished(self, process: Process) -> None:
         """The log is closed once the process has ended and nobody holds its output."""
