@@ -152,11 +152,10 @@ def _value(variable: Dict, container: Dict, pod: Dict | None) -> Iterator[tuple[
 
 
 def _field(path: str, pod: Dict) -> str:
-    """What a field path of a Pod stands for now."""
+    """What a path of a Pod's metadata stands for; of the rest kubectl says nothing either."""
     whole, bracket, key = path.partition("['")
-    found: Any = pod
-    for name in whole.split("."):
-        found = found.get(name) if isinstance(found, dict) else None
+    top, _, name = whole.partition(".")
+    found = pod["metadata"].get(name) if top == "metadata" else None
     if bracket and isinstance(found, dict):
         found = found.get(key.removesuffix("']"))
     return "" if found is None else str(found)

@@ -113,7 +113,7 @@ def command(
         click.echo(_said(one, "force deleted" if force else "deleted", SUFFIX[dry_run], form))
         waiting.append((one, _uid(answer)))
     if not waiting and not failed and not what[1:] and not files:
-        click.echo("No resources found", err=True)
+        click.echo("No resources found")
     if wait and dry_run == "none":
         failed += _wait_all(server, waiting, times.parse_duration(timeout))
     if failed:
