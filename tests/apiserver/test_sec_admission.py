@@ -149,6 +149,31 @@ async def test_zone_and_region_come_with_the_binding(secure: Secure) -> None:
     assert found["metadata"]["labels"] == {"topology.kubernetes.io/zone": "z"}
 
 
+async def test_zone_and_region_come_with_a_schedulers_binding(secure: Secure) -> None:
+    node = await secure.add_node("n1")
+    node["metadata"]["labels"] = {"topology.kubernetes.io/region": "r", "other": "x"}
+    await secure.ok("PUT", "/api/v1/nodes/n1", node)
+    await secure.add_pod("web")
+    binding = {"metadata": {"name": "web"}, "target": {"kind": "Node", "name": "n1"}}
+    await secure.ok("POST", f"{PODS}/web/binding", binding, pair=secure.files.scheduler)
+    found = await secure.ok("GET", f"{PODS}/web")
+    assert found["metadata"]["labels"] == {"topology.kubernetes.io/region": "r"}
+    assert found["spec"]["nodeName"] == "n1"
+
+
+async def test_default_classes(secure: Secure) -> None:
+    for name in ("slow", "fast"):
+        annotations = {"storageclass.kubernetes.io/is-default-class": "true"} if name == "fast" else {}
+        storage_class = {"metadata": {"name": name, "annotations": annotations}, "provisioner": "p"}
+        await secure.ok("POST", "/apis/storage.k8s.io/v1/storageclasses", storage_class)
+    spec = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
+    claims = "/api/v1/namespaces/default/persistentvolumeclaims"
+    found = await secure.ok("POST", claims, {"metadata": {"name": "a"}, "spec": spec})
+    assert found["spec"]["storageClassName"] == "fast"
+    found = await secure.ok("POST", claims, {"metadata": {"name": "b"}, "spec": {**spec, "storageClassName": ""}})
+    assert found["spec"]["storageClassName"] == ""
+
+
 async def test_limits_fill_and_bound(secure: Secure) -> None:
     await secure.add_account()
     item = {

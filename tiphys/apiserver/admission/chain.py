@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from tiphys.apiserver.admission.default_classes import DefaultIngressClass, DefaultStorageClass
 from tiphys.apiserver.admission.default_toleration_seconds import DefaultTolerationSeconds
 from tiphys.apiserver.admission.escalation import Escalation
 from tiphys.apiserver.admission.limit_ranger import LimitRanger
@@ -29,7 +30,9 @@ def plugins(objects: Objects, ids: Ids) -> list[Plugin]:
         TaintNodesByCondition(),
         Priority(objects),
         DefaultTolerationSeconds(),
+        DefaultStorageClass(objects),
         RuntimeClass(objects),
+        DefaultIngressClass(objects),
         PodTopologyLabels(objects),
     ]
 

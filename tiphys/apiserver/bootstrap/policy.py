@@ -48,6 +48,7 @@ _CLUSTER_BINDINGS: Final[Mapping[str, str]] = {
     "system:node-proxier": "u:system:kube-proxy",
     "system:kube-controller-manager": "u:system:kube-controller-manager",
     "system:kube-dns": "s:kube-system/kube-dns",
+    "system:coredns": "u:system:kube-proxy",
     "system:kube-scheduler": "u:system:kube-scheduler",
     "system:volume-scheduler": "u:system:kube-scheduler",
     # Without subjects: what nodes may do is the Node authorizer's to say.

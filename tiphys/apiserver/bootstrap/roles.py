@@ -134,6 +134,11 @@ CLUSTER_ROLES: Final[Mapping[str, str]] = {
         list,watch core endpoints,services
         list,watch discovery.k8s.io endpointslices
     """,
+    # The cluster's DNS beside kube-dns' role; ours shares the identity of the node's proxy.
+    "system:coredns": """
+        list,watch core endpoints,namespaces,pods,services
+        list,watch discovery.k8s.io endpointslices
+    """,
     "system:persistent-volume-provisioner": f"""
         create,delete,get,list,watch core persistentvolumes
         get,list,update,watch core persistentvolumeclaims

@@ -71,6 +71,10 @@ def _place(call: Call, pod: core_v1.Pod, binding: core_v1.Binding) -> None:
     if pod.spec.schedulingGates:
         raise errors.Conflict("pods/binding", name, f"pod {name} has non-empty .spec.schedulingGates")
     pod.spec.nodeName = binding.target.name
+    # Admission has given the Binding its node's zone and region. Source: KEP-4742.
+    topology = {label: value for label, value in wanted.labels.items() if label.startswith("topology.kubernetes.io/")}
+    if topology:
+        pod.metadata.labels = {**pod.metadata.labels, **topology}
     if wanted.annotations:
         pod.metadata.annotations = {**pod.metadata.annotations, **wanted.annotations}
     now = times.format_time(call.endpoint.services.clock.now())
