@@ -12,7 +12,10 @@ import pytest
 
 from tests.apiserver.secure import Secure, secured
 from tiphys.apiserver.authentication import StaticTokens, bearer_token
+from tiphys.apiserver.rbac import Rbac
+from tiphys.apiserver.seams import Attributes
 from tiphys.machinery import errors
+from tiphys.wire.exchange import UserInfo
 
 RBAC = "/apis/rbac.authorization.k8s.io/v1"
 PODS = "/api/v1/namespaces/default/pods"
@@ -184,6 +187,17 @@ async def test_roles_decide(secure: Secure) -> None:
     assert (await secure.call("GET", secrets, headers=jane))[0] == 403
     await secure.ok("DELETE", f"{RBAC}/namespaces/default/rolebindings/r")
     assert (await secure.call("GET", PODS, headers=jane))[0] == 403
+
+
+async def test_long_questions_are_not_remembered(secure: Secure) -> None:
+    rbac = Rbac(secure.server.objects)
+    user = UserInfo("jane")
+    for number in range(3):
+        asked = Attributes("get", f"/{number}" * 1000, user)
+        assert not (await rbac.authorize(user, asked)).allowed
+    assert not rbac._decisions
+    assert (await rbac.authorize(user, Attributes("get", "/version", user))).allowed
+    assert len(rbac._decisions) == 1
 
 
 async def test_a_binding_without_its_role_says_so(secure: Secure) -> None:

@@ -84,11 +84,6 @@ def remove(target: Path, name: str) -> bool:
     return True
 
 
-def contexts(target: Path) -> list[str]:
-    """Names of the contexts in a file; none if there is no file."""
-    return [str(entry.get("name", "")) for entry in _read(target)["contexts"]]
-
-
 def _put(config: dict[str, Any], plural: str, name: str, kind: str, fields: dict[str, Any]) -> None:
     entries = config[plural]
     for entry in entries:

@@ -24,7 +24,9 @@ ALL: Final = "*"
 MASTERS: Final = "system:masters"
 AUTHENTICATED: Final = "system:authenticated"
 UNAUTHENTICATED: Final = "system:unauthenticated"
-DECISIONS_REMEMBERED_MAX: Final = 65_536
+DECISIONS_REMEMBERED_MAX: Final = 16_384
+# A request's line may be long; what is remembered of it may not.
+KEY_LENGTH_MAX: Final = 512
 
 #: Names that a decision holds for; None stands for all of them.
 Names = frozenset[str] | None
@@ -97,9 +99,12 @@ class Rbac:
         key = (user.name, user.groups, asked.verb, what)
         found = self._decisions.get(key)
         if found is None:
-            if len(self._decisions) >= DECISIONS_REMEMBERED_MAX:
-                self._decisions.clear()
-            found = self._decisions[key] = self._decide(user, asked)
+            found = self._decide(user, asked)
+            # Anybody can ask about anything at any length; only what is common is worth remembering.
+            if len(user.name) + sum(map(len, (*user.groups, *what))) <= KEY_LENGTH_MAX:
+                if len(self._decisions) >= DECISIONS_REMEMBERED_MAX:
+                    self._decisions.clear()
+                self._decisions[key] = found
         return found
 
     def _decide(self, user: UserInfo, asked: Attributes) -> tuple[Names, str]:

@@ -59,7 +59,6 @@ class Private(msgspec.Struct, frozen=True, omit_defaults=True):
 class Claims:
     """What a token with a good signature says."""
 
-    id: str
     audiences: tuple[str, ...]
     not_before: float
     expires: float
@@ -118,14 +117,6 @@ class Tokens:
             "sub": subject,
         }
         return jwt.encode(claims, self._key, ALGORITHM, headers={"kid": self._key_id, "typ": None})
-
-    def is_ours(self, token: str) -> bool:
-        """Whether the token claims to come from this issuer; says nothing about its signature."""
-        try:
-            claims = jwt.decode(token, options={"verify_signature": False})
-        except jwt.PyJWTError:
-            return False
-        return bool(claims.get("iss") == self._issuer)
 
     def check(self, token: str, audiences: Sequence[str] = ()) -> tuple[UserInfo, tuple[str, ...]]:
         """The service account's user, and which of ``audiences`` (by default the API server's) the token is for.
@@ -254,4 +245,4 @@ def _claims(raw: Mapping[str, Any], private: Private) -> Claims:
             extra[f"authentication.kubernetes.io/{kind}-name"] = (reference.name,)
             extra[f"authentication.kubernetes.io/{kind}-uid"] = (reference.uid,)
     user = user_of(private.namespace, account.name, account.uid, extra)
-    return Claims(identifier, audiences, float(raw.get("nbf", 0)), float(raw["exp"]), private, user)
+    return Claims(audiences, float(raw.get("nbf", 0)), float(raw["exp"]), private, user)
