@@ -154,6 +154,7 @@ async def _attached(
             await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
             if feeding is not None and feeding.done() and stays and not everything.done():
                 # The only input there will be has ended: the program is told, and its output goes on.
+                descriptors.close(handed.pop())
                 await containers.close_input(container)
                 await asyncio.wait({hearing, everything}, return_when=asyncio.FIRST_COMPLETED)
             elif given is not None and stays and not everything.done():
