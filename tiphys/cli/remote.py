@@ -18,6 +18,8 @@ from tiphys.cli.server import Query, Server, refusal
 from tiphys.wire import channels, http1, websocket
 
 PIECE: Final = 1 << 16
+#: Input is not read while this much of it waits to be sent.
+HIGH_WATER_BYTES: Final = 1 << 20
 
 
 class Session:
@@ -29,6 +31,7 @@ class Session:
         self._channels = channels.Channels(channels.V5)
         self._outcome: tuple[int, str] | None = None
         self._ended = False
+        self._outgoing = bytearray()
 
     def run(self, stdin: bool, tty: bool) -> None:
         """Raises ExitCode with the command's exit code if that is not 0; UserError if it did not run."""
@@ -57,28 +60,46 @@ class Session:
             raise UserError(message)
 
     def _carry(self, keyboard: int | None, winch: socket.socket | None) -> None:
+        """Both ways at once: neither side may wait for the other to read first."""
+        self._socket.setblocking(False)
         self._receive(self._socket_rest)
         while not self._ended:
-            watched: list[int | socket.socket] = [self._socket]
-            watched += [source for source in (keyboard, winch) if source is not None]
+            full = len(self._outgoing) > HIGH_WATER_BYTES
+            sources = [winch] if full else [keyboard, winch]
+            watched: list[int | socket.socket] = [self._socket, *(found for found in sources if found is not None)]
             # A TLS connection may hold bytes that the kernel no longer has.
             pending = isinstance(self._socket, ssl.SSLSocket) and self._socket.pending()
-            ready = [self._socket] if pending else select.select(watched, [], [])[0]
-            if self._socket in ready:
-                data = self._socket.recv(PIECE)
-                if not data:
-                    return
-                self._receive(data)
-            if winch is not None and winch in ready:
+            ready = select.select(watched, [self._socket] if self._outgoing else [], [], 0 if pending else None)
+            if (pending or self._socket in ready[0]) and not self._read_socket():
+                return
+            if winch is not None and winch in ready[0]:
                 winch.recv(PIECE)
                 self._send_size()
-            if keyboard is not None and keyboard in ready:
+            if keyboard is not None and keyboard in ready[0]:
                 typed = os.read(keyboard, PIECE)
                 if typed:
                     self._send(self._channels.encode(channels.STDIN, typed))
                 else:
                     self._send(self._channels.encode_close(channels.STDIN))
                     keyboard = None
+            self._flush()
+
+    def _read_socket(self) -> bool:
+        """False once the other side has hung up."""
+        try:
+            data = self._socket.recv(PIECE)
+        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            return True
+        self._receive(data)
+        return bool(data)
+
+    def _flush(self) -> None:
+        """Send what the connection takes now."""
+        try:
+            while self._outgoing:
+                del self._outgoing[: self._socket.send(self._outgoing)]
+        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            return
 
     def _receive(self, data: bytes) -> None:
         for event in self._wire.receive(data):
@@ -86,7 +107,7 @@ class Session:
                 case websocket.Message():
                     self._show(self._channels.decode(event.data))
                 case websocket.Ping():
-                    self._socket.sendall(event.answer)
+                    self._outgoing += event.answer
                 case websocket.Close():
                     self._ended = True
 
@@ -103,7 +124,7 @@ class Session:
                 self._ended = True
 
     def _send(self, message: bytes) -> None:
-        self._socket.sendall(self._wire.send(message, self._channels.text))
+        self._outgoing += self._wire.send(message, self._channels.text)
 
     def _send_size(self) -> None:
         width, height = terminal.size(sys.stdout.fileno())

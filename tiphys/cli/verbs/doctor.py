@@ -48,5 +48,6 @@ def _print(findings: list[Finding], able: bool) -> None:
     missing = [finding.name for finding in findings if finding.state == "MISSING"]
     if not able:
         console.print(f"\nA cluster cannot start here: {', '.join(missing)}.")
-    else:
-        console.print(f"\nA cluster can start here{f'; limited: {', '.join(limited)}' if limited else ''}.")
+        return
+    less = f"; limited: {', '.join(limited)}" if limited else ""
+    console.print(f"\nA cluster can start here{less}.")
