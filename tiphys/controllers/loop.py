@@ -13,6 +13,7 @@ from tiphys.controllers.deployment.controller import DeploymentController
 from tiphys.controllers.endpoints.controller import EndpointsController
 from tiphys.controllers.endpointslice.controller import EndpointSliceController
 from tiphys.controllers.garbagecollector.controller import GarbageCollector
+from tiphys.controllers.job.controller import JobController
 from tiphys.controllers.namespace.controller import NamespaceController
 from tiphys.controllers.nodeipam.controller import NodeIpamController
 from tiphys.controllers.nodelifecycle.controller import NodeLifecycleController
@@ -21,6 +22,7 @@ from tiphys.controllers.replicaset.controller import ReplicaSetController
 from tiphys.controllers.rootca.controller import RootCAController
 from tiphys.controllers.serviceaccount.controller import ServiceAccountController
 from tiphys.controllers.tainteviction.controller import TaintEvictionController
+from tiphys.controllers.ttlafterfinished.controller import TTLAfterFinishedController
 
 #: One row per controller. See docs/design/controllers.md, "How to add a controller".
 CONTROLLERS: tuple[type[Controller], ...] = (
@@ -29,6 +31,8 @@ CONTROLLERS: tuple[type[Controller], ...] = (
     RootCAController,
     DeploymentController,
     ReplicaSetController,
+    JobController,
+    TTLAfterFinishedController,
     EndpointSliceController,
     EndpointsController,
     NodeLifecycleController,
