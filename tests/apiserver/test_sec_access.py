@@ -326,7 +326,10 @@ async def test_reviews_answer(secure: Secure) -> None:
     base = "/apis/authorization.k8s.io/v1"
     asked = {"namespace": "default", "verb": "get", "resource": "pods"}
     body = {"spec": {"user": "jane", "resourceAttributes": asked}}
-    assert (await secure.ok("POST", f"{base}/subjectaccessreviews", body))["status"] == {"allowed": True}
+    assert (await secure.ok("POST", f"{base}/subjectaccessreviews", body))["status"] == {
+        "allowed": True,
+        "reason": 'RBAC: allowed by RoleBinding "r/default" of Role "r" to User "jane"',
+    }
     body["spec"]["resourceAttributes"] = {**asked, "verb": "delete"}
     assert (await secure.ok("POST", f"{base}/subjectaccessreviews", body))["status"] == {"allowed": False}
     local = f"{base}/namespaces/kube-system/localsubjectaccessreviews"

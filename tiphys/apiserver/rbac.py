@@ -125,6 +125,13 @@ class Rbac:
                     names.update(rule.resourceNames)
         return frozenset(names) if names else NOTHING, _reason(problems)
 
+    def explanation(self, user: UserInfo, asked: Attributes) -> str:
+        """Which binding allows a request, in Kubernetes' words; empty if none does."""
+        for binding in self._bindings_of(user, asked.namespace if asked.is_resource_request else ""):
+            if any(_allows(rule, asked) for rule in self._rules_of_binding(binding).rules):
+                return f"RBAC: allowed by {_described(binding, user)}"
+        return ""
+
     def rules_of(self, user: UserInfo, namespace: str) -> Iterator[Rules]:
         """The rules that ``user`` has in a namespace (or cluster-wide, if empty), a role at a time."""
         for binding in self._bindings_of(user, namespace):
@@ -214,18 +221,43 @@ class Rbac:
             self._bindings[subject][_key(binding)] = binding
 
 
+def _allows(rule: rbac_v1.PolicyRule, asked: Attributes) -> bool:
+    if not verb_matches(rule, asked.verb):
+        return False
+    if not asked.is_resource_request:
+        return path_matches(rule, asked.path)
+    named = not rule.resourceNames or (bool(asked.name) and asked.name in rule.resourceNames)
+    return named and resource_matches(rule, asked.group, asked.resource, asked.subresource)
+
+
+def _described(binding: Any, user: UserInfo) -> str:
+    """``RoleBinding "name/namespace" of Role "role" to User "jane"``."""
+    namespace = binding.metadata.namespace
+    own = {("User", user.name), *(("Group", group) for group in groups_of(user))}
+    subject = next(one for one in binding.subjects or () if own & set(_subjects_of(one, namespace)))
+    who = f"{subject.name}/{subject.namespace or namespace}" if subject.kind == "ServiceAccount" else subject.name
+    name = f"{binding.metadata.name}/{namespace}" if namespace else binding.metadata.name
+    reference = binding.roleRef
+    return f"{binding.kind} {quote(name)} of {reference.kind} {quote(reference.name)} to {subject.kind} {quote(who)}"
+
+
 def _key(binding: Any) -> tuple[str, str]:
     return (binding.metadata.namespace, binding.metadata.name)
 
 
 def _subjects(binding: Any) -> Iterable[tuple[str, str]]:
     for subject in binding.subjects or ():
-        if subject.kind == "ServiceAccount":
-            namespace = subject.namespace or binding.metadata.namespace
-            if namespace:
-                yield ("User", f"system:serviceaccount:{namespace}:{subject.name}")
-        elif subject.kind in ("User", "Group"):
-            yield (subject.kind, subject.name)
+        yield from _subjects_of(subject, binding.metadata.namespace)
+
+
+def _subjects_of(subject: rbac_v1.Subject, own: str) -> Iterable[tuple[str, str]]:
+    """As whom a subject is known; ``own`` is the binding's namespace."""
+    if subject.kind == "ServiceAccount":
+        namespace = subject.namespace or own
+        if namespace:
+            yield ("User", f"system:serviceaccount:{namespace}:{subject.name}")
+    elif subject.kind in ("User", "Group"):
+        yield (subject.kind, subject.name)
 
 
 def _not_found(kind: str, name: str) -> str:

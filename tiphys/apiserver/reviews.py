@@ -11,7 +11,7 @@ from tiphys.api import authentication_v1, authorization_v1, meta_v1
 from tiphys.api.scalars import Object
 from tiphys.apiserver import decoding
 from tiphys.apiserver.authentication import Authentication
-from tiphys.apiserver.rbac import Rbac, groups_of
+from tiphys.apiserver.rbac import MASTERS, Rbac, groups_of
 from tiphys.apiserver.seams import Attributes, Authorizer, Context, ResourceRoute
 from tiphys.apiserver.tokens import TokenProblem
 from tiphys.machinery import codec, errors, fields
@@ -103,8 +103,12 @@ class Reviews:
         return created(review)
 
     async def _status(self, user: UserInfo, spec: Any) -> authorization_v1.SubjectAccessReviewStatus:
-        decision = await self._authorizer.authorize(user, asked_attributes(user, spec))
-        return authorization_v1.SubjectAccessReviewStatus(allowed=decision.allowed, reason=decision.reason or None)
+        asked = asked_attributes(user, spec)
+        decision = await self._authorizer.authorize(user, asked)
+        reason = decision.reason
+        if decision.allowed and MASTERS not in user.groups:
+            reason = self._rbac.explanation(user, asked)
+        return authorization_v1.SubjectAccessReviewStatus(allowed=decision.allowed, reason=reason or None)
 
     async def self_subject_rules(self, context: Context) -> Response:
         review = body(context, authorization_v1.SelfSubjectRulesReview, AUTHORIZATION)
