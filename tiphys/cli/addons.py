@@ -3,7 +3,7 @@
 Source: Kubernetes docs, "DNS for Services and Pods"; names and labels are those that clients look for.
 """
 
-from tiphys.api import core_v1, discovery_v1, meta_v1, rbac_v1
+from tiphys.api import core_v1, discovery_v1, meta_v1
 from tiphys.cli import addresses
 from tiphys.cli.cluster import ClusterConfig
 from tiphys.client import Client
@@ -12,7 +12,6 @@ from tiphys.machinery import errors
 NAMESPACE = "kube-system"
 NAME = "kube-dns"
 LABELS = {"k8s-app": NAME, "kubernetes.io/cluster-service": "true", "kubernetes.io/name": "CoreDNS"}
-DNS_ROLE = "system:coredns"
 MANAGER = "up.tiphys.dev"
 
 
@@ -54,24 +53,9 @@ def dns_endpoints(config: ClusterConfig) -> discovery_v1.EndpointSlice:
     )
 
 
-def dns_role() -> rbac_v1.ClusterRole:
-    """What the name server reads besides what the proxy, whose identity it shares, may read already."""
-    rule = rbac_v1.PolicyRule(apiGroups=[""], resources=["namespaces"], verbs=["list", "watch"])
-    return rbac_v1.ClusterRole(metadata=meta_v1.ObjectMeta(name=DNS_ROLE), rules=[rule])
-
-
-def dns_role_binding() -> rbac_v1.ClusterRoleBinding:
-    group = "rbac.authorization.k8s.io"
-    return rbac_v1.ClusterRoleBinding(
-        metadata=meta_v1.ObjectMeta(name=DNS_ROLE),
-        roleRef=rbac_v1.RoleRef(apiGroup=group, kind="ClusterRole", name=DNS_ROLE),
-        subjects=[rbac_v1.Subject(apiGroup=group, kind="User", name="system:kube-proxy")],
-    )
-
-
 async def ensure(client: Client, config: ClusterConfig) -> None:
     """Create what is missing; what is there is the user's to change."""
-    for obj in (dns_role(), dns_role_binding(), dns_service(config), dns_endpoints(config)):
+    for obj in (dns_service(config), dns_endpoints(config)):
         objects = client.of(type(obj))
         try:
             # Looked for first: creating a Service again is refused for its address, not for its name.
