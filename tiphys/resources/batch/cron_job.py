@@ -1,11 +1,10 @@
 """CronJob."""
 
-import re
 from datetime import datetime
 from zoneinfo import available_timezones
 
 from tiphys.api import batch_v1
-from tiphys.machinery import fields
+from tiphys.machinery import cron, fields
 from tiphys.resources import checks, columns, subresources
 from tiphys.resources.batch.job import validate_spec
 from tiphys.resources.checks import Errors
@@ -17,8 +16,6 @@ from tiphys.resources.strategies import FunctionStatusStrategy, FunctionStrategy
 #: What a controller appends to the name when it makes Jobs has to fit as well.
 NAME_MAX = 52
 POLICIES = ("Allow", "Forbid", "Replace")
-MACROS = ("@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly")
-_field = re.compile(r"[0-9A-Za-z*?,/\-]+").fullmatch
 
 
 def default(cron_job: batch_v1.CronJob) -> None:
@@ -56,15 +53,10 @@ def _schedule(errs: Errors, schedule: str) -> None:
     if "TZ" in schedule:
         detail = "cannot use TZ or CRON_TZ in schedule, use timeZone field instead"
         errs.append(fields.invalid(path, schedule, detail))
-    words = schedule.split()
-    if schedule in MACROS or schedule.startswith("@every "):
-        return
-    if len(words) != 5:
-        detail = f"expected exactly 5 fields, found {len(words)}: {words}".replace("'", "").replace(",", "")
-        errs.append(fields.invalid(path, schedule, detail))
-    elif not all(_field(word) for word in words):
-        bad = next(word for word in words if not _field(word))
-        errs.append(fields.invalid(path, schedule, f"failed to parse int from {bad}"))
+    try:
+        cron.parse(schedule)
+    except ValueError as error:
+        errs.append(fields.invalid(path, schedule, str(error)))
 
 
 def _time_zone(errs: Errors, zone: str) -> None:
