@@ -2,6 +2,8 @@
 
 import asyncio
 
+import msgspec
+
 from tests.client.virtual import VirtualClock
 from tiphys.api import coordination_v1, core_v1, meta_v1
 from tiphys.apiserver import ApiServer, ApiServerConfig
@@ -31,6 +33,15 @@ def test_the_same_again_counts_up() -> None:
     assert (second.event.count, second.event.metadata.name) == (2, first.event.metadata.name)
     assert second.event.firstTimestamp == first.event.firstTimestamp
     assert second.event.lastTimestamp > (first.event.lastTimestamp or "")
+
+
+def test_what_two_containers_have_in_common_is_said_of_each() -> None:
+    clock = VirtualClock()
+    correlator = Correlator(clock)
+    paths = ("spec.containers{a}", "spec.containers{b}")
+    refs = [msgspec.structs.replace(event(clock).involvedObject, fieldPath=path) for path in paths]
+    writes = [correlator.correlate(msgspec.structs.replace(event(clock), involvedObject=ref)) for ref in refs]
+    assert [write.patch for write in writes if write] == [False, False]
 
 
 def test_similar_ones_are_combined_after_ten() -> None:

@@ -186,6 +186,8 @@ class Handler:
             return await self._alias(request, attributes)
         row = endpoint.row
         attributes.kind = row.kind
+        if row.deprecation:
+            attributes.warnings.append(row.deprecation)
         if attributes.dry_run:
             _check_dry_run(request)
         call = Call(request, attributes, endpoint, negotiation.form_of(request))

@@ -100,7 +100,8 @@ class Correlator:
         similar.last = now
         self._similar.put(kind, similar)
         if len(similar.messages) < SIMILAR_MAXIMUM:
-            return (*kind, event.message), event.message or ""
+            # What two containers of a Pod have in common is still said of each.
+            return (*kind, event.involvedObject.fieldPath, event.message), event.message or ""
         # Only how many there are matters from here on.
         similar.messages.pop()
         return kind, f"(combined from similar events): {event.message}"

@@ -117,6 +117,8 @@ class Resource:
     ttl_seconds: float | None = None
     #: What is wrong with a name, in Kubernetes' words.
     name_problems: Callable[[str], Sequence[str]] = names.dns1123_subdomain
+    #: Said to whoever uses the resource at all: that this version is deprecated.
+    deprecation: str = ""
     #: Serves only create, keeps nothing: TokenReview, SubjectAccessReview, ...
     virtual: bool = False
 

@@ -71,9 +71,6 @@ class EndpointsStrategy(Strategy[core_v1.Endpoints]):
     def validate_update(self, obj: core_v1.Endpoints, old: core_v1.Endpoints) -> list[FieldError]:
         return validate(obj)
 
-    def warnings(self, obj: core_v1.Endpoints, old: core_v1.Endpoints | None) -> list[str]:
-        return ["v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"]
-
 
 def _list(endpoints: core_v1.Endpoints, now: datetime) -> str:
     """The first three addresses that are ready, with their ports, and how many more there are."""
@@ -101,5 +98,6 @@ ROW = Resource(
     cls=core_v1.Endpoints,
     strategy=EndpointsStrategy(),
     short_names=("ep",),
+    deprecation="v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
     columns=(NAME, Column("Endpoints", _list, description="Addresses and ports that are ready."), AGE),
 )
