@@ -231,7 +231,10 @@ def container(
     mounts = system_mounts(sandbox, node, privileged=privileged, options=options)
     mounts += sorted((volume(mount) for mount in config.mounts), key=lambda entry: entry["target"].count("/"))
     masked: Sequence[str] = context.masked_paths or ([] if privileged else security.MASKED_PATHS)
-    read_only: Sequence[str] = context.readonly_paths or ([] if privileged else security.READ_ONLY_PATHS)
+    read_only = list(context.readonly_paths or ([] if privileged else security.READ_ONLY_PATHS))
+    if not privileged and any(folder for folder, _, _ in node.cgroup_mounts):
+        # Folders for the hierarchies had to be made in it; nobody else makes any.
+        read_only.append("/sys/fs/cgroup")
     if options.pid == POD and sandbox.init_pid:
         pid_namespace: str | None = f"/proc/{sandbox.init_pid}/ns/pid"
     elif options.pid == api_pb2.TARGET and target_pid:
@@ -243,7 +246,7 @@ def container(
         "mounts": mounts,
         "devices": list(node.devices) if privileged else [],
         "masked": list(masked),
-        "read_only": list(read_only),
+        "read_only": read_only,
         "namespaces": sandbox.pins,
         "pid_namespace": pid_namespace,
         "new_pid_namespace": pid_namespace is None and options.pid != NODE,

@@ -123,7 +123,8 @@ def _mount_root(root: Spec) -> None:
 
 def _mount(entry: Spec, copy: int | None) -> None:
     with step("mount volume" if copy is not None else f"mount {entry['type']}"):
-        target = entry["target"]
+        # An image may have a link there whose target it lacks, such as /var/run.
+        target = os.path.realpath(entry["target"])
         if copy is None:
             os.makedirs(target, exist_ok=True)
             syscalls.mount(entry["source"], target, entry["type"], entry["flags"], entry["data"])
