@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from email.utils import formatdate
 from functools import partial
 from importlib.metadata import version
@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import tiphys
 from tiphys.apiserver.discovery import MINOR, Document, group_versions, resource_list
-from tiphys.apiserver.openapi import schemas
+from tiphys.apiserver.openapi import binary, schemas
 from tiphys.apiserver.openapi.paths import paths
 from tiphys.apiserver.openapi.schemas import Dialect
 from tiphys.apiserver.requestinfo import first
@@ -64,11 +64,14 @@ class OpenApi:
         return self._index.tagged(context.request)
 
     async def _serve_v2(self, context: Context) -> Response:
-        _check_accept(context)
-        return (await self._document("", self._rows, "v2")).tagged(context.request)
+        plain = await self._document("", self._rows, "v2")
+        if _wants_binary(context):
+            return (await self._made("v2 binary", partial(_in_binary, plain))).tagged(context.request)
+        return plain.tagged(context.request)
 
     async def _serve_v3(self, context: Context) -> Response:
-        _check_accept(context)
+        if _wants_binary(context):
+            raise errors.NotAcceptable("only the following media types are accepted: application/json")
         request = context.request
         path = request.path.removeprefix("/openapi/v3/").rstrip("/")
         rows = self._versions.get(path)
@@ -86,19 +89,24 @@ class OpenApi:
         return found
 
     async def _document(self, path: str, rows: Sequence[Resource], dialect: Dialect) -> Document:
-        task = self._documents.get(path)
+        return await self._made(path, partial(document, rows, dialect))
+
+    async def _made(self, name: str, make: Callable[[], Document]) -> Document:
+        task = self._documents.get(name)
         if task is None or (task.done() and task.exception() is not None):
-            made = asyncio.to_thread(document, rows, dialect)
-            task = self._documents[path] = asyncio.create_task(made, name=f"openapi-{path or 'v2'}")
+            task = self._documents[name] = asyncio.create_task(asyncio.to_thread(make), name=f"openapi-{name or 'v2'}")
         # Others may wait for the same document: one that goes away does not end the work.
         return await asyncio.shield(task)
 
 
-def _check_accept(context: Context) -> None:
-    """Raises NotAcceptable if only the binary form of OpenAPI would do."""
+def _wants_binary(context: Context) -> bool:
+    """Whether only the binary form of OpenAPI would do."""
     clauses = [clause.strip() for clause in context.request.headers.get("accept", "").split(",") if clause.strip()]
-    if clauses and all(PROTOBUF in clause for clause in clauses):
-        raise errors.NotAcceptable("only the following media types are accepted: application/json")
+    return bool(clauses) and all(PROTOBUF in clause for clause in clauses)
+
+
+def _in_binary(plain: Document) -> Document:
+    return Document(binary.encode(codec.decode_builtins(plain.body)), binary.MEDIA_TYPE)
 
 
 def _hash(rows: Sequence[Resource]) -> str:
