@@ -167,7 +167,10 @@ class _Apply:
             return kind, wanted, "configured"
         body = msgspec.json.encode(patch)
         done = self._server.call("PATCH", path, self._options, body, content_type=content_type)
-        same = done["metadata"].get("resourceVersion") == current["metadata"].get("resourceVersion")
+        # A dry run answers with the version that is stored, whatever it would change.
+        same = not self._options["dryRun"] and done["metadata"].get("resourceVersion") == current["metadata"].get(
+            "resourceVersion"
+        )
         return kind, done, "unchanged" if same and original is not None else "configured"
 
     def _merged_by_server(self, kind: Kind, namespace: str, obj: Dict) -> tuple[Kind, Dict, str]:
