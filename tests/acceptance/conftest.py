@@ -34,7 +34,8 @@ spec:
       - name: httpd
         image: tiphys.dev/host
         imagePullPolicy: IfNotPresent
-        command: [sh, -c, "mkdir -p /tmp/www; echo pod=$HOSTNAME > /tmp/www/index.html; exec busybox httpd -f -p 8080 -h /tmp/www"]
+        command: [sh, -c]
+        args: ["mkdir -p /tmp/www; echo pod=$HOSTNAME > /tmp/www/index.html; exec busybox httpd -f -p 8080 -h /tmp/www"]
         ports: [{name: http, containerPort: 8080}]
         readinessProbe: {httpGet: {path: /, port: http}, periodSeconds: 1}
         resources: {requests: {cpu: 10m, memory: 16Mi}, limits: {memory: 64Mi}}
