@@ -97,6 +97,11 @@ def busybox(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return docker_archive(tmp_path_factory.mktemp("image") / "busybox.tar", IMAGE, [busybox_layer()], Cmd=["/bin/sh"])
 
 
+async def skopeo(*arguments: str) -> None:
+    process = await asyncio.create_subprocess_exec("skopeo", "--insecure-policy", *arguments)
+    assert await process.wait() == 0
+
+
 async def eventually(check: Callable[[], Any], seconds: float = 10.0) -> None:
     """Until ``check`` holds: for what no event tells of."""
     async with asyncio.timeout(seconds):

@@ -1,0 +1,55 @@
+"""Containers whose spawner was killed run on; their end is noticed, and they can be stopped."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+import tiphys.runtime.spawner
+from tests.runtime.conftest import Spawned, eventually, running
+from tiphys.runtime.cri import api_pb2
+
+pytestmark = pytest.mark.root
+
+
+@asynccontextmanager
+async def another_spawner(folder: Path) -> AsyncIterator[Spawned]:
+    socket = folder / "spawner.sock"
+    socket.unlink()
+    place = Path(tiphys.runtime.spawner.__file__).parent
+    process = await asyncio.create_subprocess_exec(sys.executable, "-I", "-S", str(place), str(socket))
+    try:
+        await eventually(socket.exists)
+        yield Spawned(process, socket)
+    finally:
+        process.kill()
+        await process.wait()
+
+
+async def test_containers_outlive_the_spawner(folder: Path, spawner: Spawned, busybox: Path) -> None:
+    async with running(folder, spawner) as first:
+        await first.load(busybox)
+        sandbox = await first.sandbox()
+        containers = [await first.started(sandbox, "sleep 1000", name=name) for name in ("dies", "stopped", "gone")]
+        dies, stopped, gone = containers
+        pids = [await first.pid(container) for container in containers]
+        os.kill(spawner.pid, signal.SIGKILL)
+        await eventually(lambda: Path(f"/proc/{spawner.pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z")
+    os.kill(pids[2], signal.SIGKILL)
+    await eventually(lambda: not Path(f"/proc/{pids[2]}").exists())
+    async with another_spawner(folder) as next_spawner, running(folder, next_spawner) as second:
+        states = [(await second.status(container)).state for container in containers]
+        assert states == [api_pb2.CONTAINER_RUNNING, api_pb2.CONTAINER_RUNNING, api_pb2.CONTAINER_EXITED]
+        assert (await second.execute(dies, "echo", "hi")) == (0, "hi\n", "")
+        os.kill(pids[0], signal.SIGKILL)
+        ended = await second.ended(dies)
+        assert (ended.exit_code, ended.reason) == (255, "ContainerStatusUnknown")
+        await second.stop(stopped)
+        assert (await second.status(stopped)).exit_code == 255
+        await eventually(lambda: not Path(f"/proc/{pids[1]}").exists())
+        await second.runtime.purge()
