@@ -2,7 +2,8 @@
 
 import errno
 import socket
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
+from contextlib import suppress
 from ipaddress import IPv4Network
 
 from tiphys.cli.cluster import Cluster, ClusterConfig, all_clusters, default_node_name
@@ -15,32 +16,35 @@ KUBELET_PORTS_MAX = 100
 
 def new_config(cluster: Cluster, port: int) -> ClusterConfig:
     """A configuration that collides with nothing on this machine. Raises UserError if there is none."""
+    # Stopped clusters count as well: they have no route and no port now, but will want theirs back.
+    others = list(_others(cluster))
+    taken = [IPv4Network(text) for other in others for text in (other.pod_range, other.service_range)]
     try:
-        chosen = ranges.choose([*ranges.used_networks(), *_ranges_of_others(cluster)])
+        chosen = ranges.choose([*ranges.used_networks(), *taken])
     except (OSError, LookupError) as error:
         raise UserError(f"no address ranges for Pods and Services can be chosen: {error}") from error
     return ClusterConfig(
         name=cluster.name,
         id=cluster.id,
         port=port,
-        kubelet_port=_free_port(KUBELET_PORT),
+        kubelet_port=_free_port(KUBELET_PORT, {other.kubelet_port for other in others}),
         pod_range=str(chosen.pods),
         service_range=str(chosen.services),
         node_name=default_node_name(),
     )
 
 
-def _ranges_of_others(cluster: Cluster) -> Iterator[IPv4Network]:
-    """Ranges of stopped clusters too: they have no route now but will want it back."""
+def _others(cluster: Cluster) -> Iterator[ClusterConfig]:
+    """Configurations of the machine's other clusters; one that cannot be read is nobody's rival."""
     for other in all_clusters():
-        if other != cluster:
-            config = other.load()
-            yield from (IPv4Network(config.pod_range), IPv4Network(config.service_range))
+        if other.data != cluster.data:
+            with suppress(UserError):
+                yield other.load()
 
 
-def _free_port(first: int) -> int:
+def _free_port(first: int, taken: Container[int]) -> int:
     for port in range(first, first + KUBELET_PORTS_MAX):
-        if port_problem(port) is None:
+        if port not in taken and port_problem(port) is None:
             return port
     raise UserError(f"none of the ports {first} to {first + KUBELET_PORTS_MAX - 1} is free for the kubelet")
 

@@ -5,11 +5,14 @@ after ``ClusterConfig.id``, so that clusters live side by side and ``down --purg
 finds what is its own.
 """
 
+import fcntl
 import hashlib
 import os
 import re
 import shutil
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -155,5 +158,16 @@ def default_node_name() -> str:
 
 
 def all_clusters() -> list[Cluster]:
-    """Clusters in the default place, by name."""
-    return [Cluster(path.parent.name, path.parent) for path in sorted(STATE_ROOT.glob("*/cluster.json"))]
+    """Every cluster that was made on this machine and not purged, by name."""
+    return [Cluster(path.parent.name, path.parent.resolve()) for path in sorted(STATE_ROOT.glob("*/cluster.json"))]
+
+
+@contextmanager
+def exclusive(path: Path) -> Iterator[None]:
+    """Hold the lock that is the file ``path``, waiting for whoever has it.
+
+    Not flock, which a process that is forked meanwhile would go on holding.
+    """
+    with path.open("w") as lock:
+        fcntl.lockf(lock, fcntl.LOCK_EX)
+        yield

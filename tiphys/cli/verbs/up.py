@@ -1,18 +1,16 @@
 """``tiphys up``: start a cluster, or bring back one that was stopped or killed."""
 
 import asyncio
-import fcntl
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+import traceback
 
 import click
 
 from tiphys.apiserver import kubeconfig as kubeconfigs
 from tiphys.cli import identities, options
 from tiphys.cli.choose import new_config, port_problem
-from tiphys.cli.cluster import Cluster, ClusterConfig
+from tiphys.cli.cluster import STATE_ROOT, Cluster, ClusterConfig, exclusive
 from tiphys.cli.errors import UserError
 from tiphys.cli.progress import Progress
 from tiphys.cli.readiness import wait_ready
@@ -47,7 +45,8 @@ def command(name: str, data_dir: str | None, kubeconfig: str | None, port: int |
     cluster = Cluster.named(name, data_dir)
     cluster.register()
     cluster.make_directories()
-    with _only_one(cluster):
+    # Two at once would start two supervisors; the second waits for the first.
+    with exclusive(cluster.data / "up.lock"):
         try:
             config = _configured(cluster, port)
         except UserError:
@@ -71,21 +70,14 @@ def command(name: str, data_dir: str | None, kubeconfig: str | None, port: int |
     )
 
 
-@contextmanager
-def _only_one(cluster: Cluster) -> Iterator[None]:
-    """Two ``up`` at once would start two supervisors; the second waits for the first."""
-    with (cluster.data / "up.lock").open("w") as lock:
-        # Not flock, which the supervisor that is forked from us would go on holding.
-        fcntl.lockf(lock, fcntl.LOCK_EX)
-        yield
-
-
 def _configured(cluster: Cluster, port: int | None) -> ClusterConfig:
     """The cluster's configuration, made now if it is new."""
     if not cluster.exists:
-        config = new_config(cluster, port or DEFAULT_PORT)
-        _check_port(config.port)
-        cluster.save(config)
+        # One at a time on this machine: what others have chosen shows only once they have saved it.
+        with exclusive(STATE_ROOT / ".choosing"):
+            config = new_config(cluster, port or DEFAULT_PORT)
+            _check_port(config.port)
+            cluster.save(config)
         return config
     config = cluster.load()
     if port is not None and port != config.port:
@@ -144,6 +136,9 @@ def _become_supervisor(cluster: Cluster, config: ClusterConfig, tell: int) -> No
         os.close(tell)
         supervisor.run()
         code = 0
+    except BaseException:
+        # Leaving skips the interpreter's own last words.
+        traceback.print_exc()
     finally:
         child.leave(code)
 
@@ -165,7 +160,9 @@ def _wait_components(cluster: Cluster, progress: Progress) -> None:
     except (TimeoutError, ConnectionError):
         pass
     waiting = [c for c in last.get("components", []) if c["state"] != "ready"]
-    raise UserError(_why(cluster, waiting[0]) if waiting else "the supervisor ended while the cluster was starting")
+    if waiting:
+        raise UserError(_why(cluster, waiting[0]))
+    raise UserError(f"the supervisor ended while the cluster was starting; see {cluster.log_file('supervisor')}")
 
 
 def _why(cluster: Cluster, component: dict[str, object]) -> str:
