@@ -13,9 +13,10 @@ from tiphys.controllers.endpointslice import desired as slices
 from tiphys.controllers.endpointslice.packing import plan
 from tiphys.controllers.garbagecollector.graph import Graph, Identity, Owner, Seen
 from tiphys.controllers.nodeipam.ranges import Exhausted, Ranges
+from tiphys.controllers.nodes import tolerates
 from tiphys.controllers.replicaset.desired import Create, Delete, deletion_cost, ranked
 from tiphys.controllers.replicaset.desired import desired as replicas_desired
-from tiphys.controllers.tainteviction.desired import leaves_at, tolerates
+from tiphys.controllers.tainteviction.desired import leaves_at
 from tiphys.machinery import codec, times
 
 NOW = datetime(2026, 1, 31, 8, tzinfo=UTC)

@@ -10,6 +10,7 @@ from tiphys.client import Client, Informers
 from tiphys.controllers.base import Context, Controller
 from tiphys.controllers.config import Config
 from tiphys.controllers.cronjob.controller import CronJobController
+from tiphys.controllers.daemonset.controller import DaemonSetController
 from tiphys.controllers.deployment.controller import DeploymentController
 from tiphys.controllers.endpoints.controller import EndpointsController
 from tiphys.controllers.endpointslice.controller import EndpointSliceController
@@ -32,6 +33,7 @@ CONTROLLERS: tuple[type[Controller], ...] = (
     RootCAController,
     DeploymentController,
     ReplicaSetController,
+    DaemonSetController,
     JobController,
     CronJobController,
     TTLAfterFinishedController,

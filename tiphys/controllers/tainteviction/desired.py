@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
 from tiphys.api import core_v1
+from tiphys.controllers.nodes import tolerates
 from tiphys.machinery import times
 
 
@@ -29,13 +30,3 @@ def leaves_at(pod: core_v1.Pod, taints: Sequence[core_v1.Taint], seen: datetime)
 def _added(taints: Iterable[core_v1.Taint], seen: datetime) -> datetime:
     """When the newest of the taints came."""
     return max((times.parse(taint.timeAdded) if taint.timeAdded else seen) for taint in taints)
-
-
-def tolerates(toleration: core_v1.Toleration, taint: core_v1.Taint) -> bool:
-    if toleration.effect and toleration.effect != taint.effect:
-        return False
-    if toleration.key and toleration.key != taint.key:
-        return False
-    if toleration.operator == "Exists":
-        return True
-    return bool(toleration.key) and (toleration.value or "") == (taint.value or "")
