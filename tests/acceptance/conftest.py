@@ -85,6 +85,7 @@ class RunningCluster:
     port: int
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """All of this folder is for one worker: the cluster is one, and so are the machine's ports."""
     here = str(Path(__file__).parent)
