@@ -171,7 +171,9 @@ async def spawner(folder: Path) -> AsyncIterator[Spawned]:
         await eventually(socket.exists)
         yield Spawned(process, socket)
     finally:
-        process.kill()
+        # Some tests kill it themselves.
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
         await process.wait()
 
 

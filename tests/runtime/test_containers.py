@@ -12,6 +12,7 @@ import pytest
 
 from tests.runtime.conftest import IMAGE, Node, Spawned, eventually, running
 from tiphys.runtime.cri import api_pb2
+from tiphys.runtime.linux import syscalls
 
 pytestmark = pytest.mark.root
 
@@ -281,3 +282,28 @@ async def test_commands_end_with_the_runtime_that_reads_them(folder: Path, spawn
         listed = (await second.runtime.spawner.call("list"))["processes"]
         assert [p["id"] for p in listed if p["id"].startswith("exec-")] == []
         await second.runtime.purge()
+
+
+async def test_a_sandbox_that_has_lost_its_namespaces_is_ready_no_more(
+    folder: Path, spawner: Spawned, busybox: Path
+) -> None:
+    async with running(folder, spawner) as first:
+        await first.load(busybox)
+        sandbox = await first.sandbox()
+        # As after a reboot: the files are there, the mounts are not.
+        syscalls.umount2(str(folder / "run/ns" / sandbox / "net"))
+    async with running(folder, spawner) as second:
+        answer = await second.cri.PodSandboxStatus(api_pb2.PodSandboxStatusRequest(pod_sandbox_id=sandbox))
+        assert answer.status.state == api_pb2.SANDBOX_NOTREADY
+        await second.runtime.purge()
+
+
+async def test_many_at_once(node: Node) -> None:
+    sandbox = await node.sandbox()
+    padding = [api_pb2.KeyValue(key=f"K{i}", value="x" * 1000) for i in range(100)]
+
+    async def one(index: int) -> int:
+        container = await node.started(sandbox, f"exit {index}", name=f"c{index}", envs=padding)
+        return int((await node.ended(container, 30)).exit_code)
+
+    assert await asyncio.gather(*map(one, range(40))) == list(range(40))

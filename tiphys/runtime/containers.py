@@ -19,7 +19,8 @@ from tiphys.runtime.images import reference
 from tiphys.runtime.images.store import Image, ImageStore
 from tiphys.runtime.images.unpack import resolve
 from tiphys.runtime.linux import seccomp
-from tiphys.runtime.linux.cgroups import Cgroups
+from tiphys.runtime.linux.cgroups import Cgroups, Limits
+from tiphys.runtime.orphans import Orphans
 from tiphys.runtime.records import Container, Records, Sandbox
 from tiphys.runtime.sandboxes import Sandboxes, nanoseconds
 from tiphys.runtime.security import Identity
@@ -28,6 +29,10 @@ from tiphys.runtime.spawning import Message, Spawner, SpawnError
 IDENTITY_BYTES_MAX = 4 * 1024 * 1024
 #: Exit code of a container whose program could not be started, as Kubernetes shows it.
 START_ERROR = 128
+#: Of a container that nobody saw end, as containerd shows it.
+UNKNOWN_EXIT_CODE = 255
+#: What is killed ends at once; when it has not by then, something keeps it from dying.
+KILL_SECONDS = 2.0
 Event = Callable[[Container, int], None]
 
 
@@ -58,6 +63,7 @@ class Containers:
         self.changed: Event = lambda _container, _event: None
         #: Who waits for a container's end.
         self._ends: dict[str, asyncio.Event] = {}
+        self._orphans = Orphans(self._lost)
         #: Exits of commands in containers, by process id as the spawner knows it.
         self._commands: dict[str, asyncio.Future[int]] = {}
 
@@ -284,9 +290,19 @@ class Containers:
         while container.exit_code is None:
             await self._kill_all(container)
             with suppress(TimeoutError):
-                await asyncio.wait_for(end.wait(), 2.0)
+                await asyncio.wait_for(end.wait(), KILL_SECONDS)
+                return
+            self._unthrottle(container)
+
+    def _unthrottle(self, container: Container) -> None:
+        """Dying takes processor time too: at a tenth of a processor, hundreds of processes die for minutes."""
+        for group in (container.cgroup, container.cgroup.rpartition("/")[0]):
+            with suppress(OSError):
+                self._cgroups.update(group, Limits(cpu_quota=-1))
 
     async def _signal(self, container: Container, number: int) -> None:
+        if self._orphans.signal(container.id, number):
+            return
         with suppress(SpawnError):
             await self._spawner.call("signal", id=container.id, signal=number)
 
@@ -379,19 +395,28 @@ class Containers:
             if container.state == api_pb2.CONTAINER_EXITED:
                 continue
             if known is None and container.pid:
-                # The spawner that owned it is gone: whether it still runs, its group knows.
-                if not self._cgroups.processes(container.cgroup):
-                    self.exited({
-                        "id": container.id, "pid": container.pid, "started_at": container.started_at,
-                        "exit_code": 255, "finished_at": nanoseconds(self._clock),
-                    })  # fmt: skip
-                    container.reason = "ContainerStatusUnknown"
-                    self.records.save(container)
+                # Its number may be another's by now; who is in its group is still its own.
+                members = self._cgroups.processes(container.cgroup)
+                if container.pid not in members or not self._orphans.watch(container.id, container.pid):
+                    self._lost(container.id)
             elif known is not None:
                 container.pid, container.started_at = known["pid"], known["started_at"]
                 self.records.save(container)
                 if known["exit_code"] is not None:
                     self.exited(known)
+
+    def _lost(self, name: str) -> None:
+        """An orphan has ended, and its exit code went with the spawner."""
+        container = self.records.find(name)
+        if container is None or container.exit_code is not None:
+            return
+        container.exit_code, container.finished_at = UNKNOWN_EXIT_CODE, nanoseconds(self._clock)
+        container.reason = "Unknown"
+        self._finish(container)
+
+    def close(self) -> None:
+        """Watch no more; containers stay."""
+        self._orphans.close()
 
 
 class Command:

@@ -65,6 +65,8 @@ class Runtime:
         streams = await self._stack.enter_async_context(StreamingServer(containers, self.sandboxes))
         service = RuntimeService(self.sandboxes, containers, self._network, streams, groups, self._clock)
         self._containers = containers
+        self._stack.callback(containers.close)
+        await self.sandboxes.adopt()
         await containers.adopt()
         image_service = ImageService(images, containers, self._clock, config.data)
         self._stack.push_async_callback(image_service.close)

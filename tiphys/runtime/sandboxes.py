@@ -27,6 +27,14 @@ def nanoseconds(clock: Clock) -> int:
     return int(clock.now().timestamp() * 1_000_000_000)
 
 
+def _is_pinned(path: str) -> bool:
+    """Whether a namespace is mounted on the file."""
+    try:
+        return os.stat(path).st_dev != os.stat(os.path.dirname(path)).st_dev
+    except FileNotFoundError:
+        return False
+
+
 class Sandboxes:
     """See the module. ``changed`` is told of each sandbox that was made or has ended."""
 
@@ -60,6 +68,14 @@ class Sandboxes:
     def cgroup(self, sandbox: Sandbox) -> str:
         """The group below which the Pod's containers get theirs."""
         return self._config.cgroup_root + sandbox.message().linux.cgroup_parent
+
+    async def adopt(self) -> None:
+        """After a restart: a sandbox that has lost a namespace (the host has rebooted) is ready no more."""
+        running = {p["id"] for p in (await self._spawner.call("list"))["processes"] if p["exit_code"] is None}
+        for sandbox in self.records:
+            lost_init = sandbox.init_pid and f"sandbox-{sandbox.id}" not in running
+            if sandbox.ready and (lost_init or not all(map(_is_pinned, sandbox.pins.values()))):
+                await self.stop(sandbox)
 
     async def run(self, config: api_pb2.PodSandboxConfig, handler: str) -> Sandbox:
         """Make a sandbox and link it to the network. Raises RuntimeFault, and leaves nothing then."""

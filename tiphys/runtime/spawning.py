@@ -32,6 +32,7 @@ class Spawner:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
         self._waiting: dict[int, asyncio.Future[tuple[Message, list[int]]]] = {}
         self._number = 0
+        self._sending = asyncio.Lock()
         self._lost: asyncio.Future[None] | None = None
 
     async def __aenter__(self) -> "Spawner":
@@ -73,11 +74,29 @@ class Spawner:
             del self._waiting[number]
             raise SpawnError("request", "the container's configuration is too large", 7)
         try:
-            socket.send_fds(self._socket, [packet], descriptors or [])
+            async with self._sending:
+                await self._send(packet, descriptors or [])
         except OSError as error:
-            del self._waiting[number]
             raise ConnectionError(f"the spawner does not answer: {error}") from error
-        return await answer
+        else:
+            return await answer
+        finally:
+            self._waiting.pop(number, None)
+
+    async def _send(self, packet: bytes, descriptors: list[int]) -> None:
+        """Many requests at once may be more than the socket holds."""
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                socket.send_fds(self._socket, [packet], descriptors)
+                return
+            except BlockingIOError:
+                room: asyncio.Future[None] = loop.create_future()
+                loop.add_writer(self._socket, _settle, room)
+                try:
+                    await room
+                finally:
+                    loop.remove_writer(self._socket)
 
     def _read(self) -> None:
         while True:
@@ -115,3 +134,8 @@ class Spawner:
             self._lost.set_exception(error)
             # Whoever waits is told; when nobody does, there is nothing to say at exit either.
             self._lost.exception()
+
+
+def _settle(future: "asyncio.Future[None]") -> None:
+    if not future.done():
+        future.set_result(None)

@@ -119,10 +119,12 @@ class Server:
             self._hang_up(client)
             return
         number = -1
+        # Whoever serves the request takes from this list what it keeps.
+        received = list(descriptors)
         try:
             request = json.loads(data)
             number = request["n"]
-            answer = self._serve(client, request, list(descriptors))
+            answer = self._serve(client, request, received)
         except StepError as error:
             self._answer_error(client, number, error)
         except (KeyError, TypeError, ValueError, OSError) as error:
@@ -132,6 +134,8 @@ class Server:
         else:
             if answer is not None:
                 self._send(client, {"n": number, "ok": answer})
+        for descriptor in received:
+            os.close(descriptor)
 
     def _answer_error(self, client: Client, number: int, error: StepError) -> None:
         self._send(client, {"n": number, **json.loads(error.encode())})
@@ -334,13 +338,13 @@ class Server:
         """Send a container's output, from now on, to these pipes too: standard output's, then error's."""
         process = self._find(name)
         by_name = {stream.name: stream for stream in process.streams}
-        for stream_name, descriptor in zip((b"stdout", b"stderr"), descriptors, strict=False):
-            with contextlib.suppress(OSError):
-                fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
-            if (stream := by_name.get(stream_name)) is not None:
-                stream.listen(descriptor)
-            else:
-                os.close(descriptor)
+        for stream_name in (b"stdout", b"stderr"):
+            if descriptors and (stream := by_name.get(stream_name)) is not None:
+                with contextlib.suppress(OSError):
+                    fcntl.fcntl(descriptors[0], fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+                stream.listen(descriptors.pop(0))
+            elif descriptors:
+                os.close(descriptors.pop(0))
 
     def _reopen_log(self, name: str) -> None:
         if (log := self._find(name).log) is not None:
