@@ -71,9 +71,8 @@ class Sandboxes:
 
     async def adopt(self) -> None:
         """After a restart: a sandbox that has lost a namespace (the host has rebooted) is ready no more."""
-        running = {p["id"] for p in (await self._spawner.call("list"))["processes"] if p["exit_code"] is None}
         for sandbox in self.records:
-            lost_init = sandbox.init_pid and f"sandbox-{sandbox.id}" not in running
+            lost_init = sandbox.init_pid and sandbox.init_pid not in self._cgroups.processes(self.cgroup(sandbox))
             if sandbox.ready and (lost_init or not all(map(_is_pinned, sandbox.pins.values()))):
                 await self.stop(sandbox)
 
