@@ -23,6 +23,7 @@ from tiphys.controllers.podgc.controller import PodGCController
 from tiphys.controllers.replicaset.controller import ReplicaSetController
 from tiphys.controllers.rootca.controller import RootCAController
 from tiphys.controllers.serviceaccount.controller import ServiceAccountController
+from tiphys.controllers.statefulset.controller import StatefulSetController
 from tiphys.controllers.tainteviction.controller import TaintEvictionController
 from tiphys.controllers.ttlafterfinished.controller import TTLAfterFinishedController
 
@@ -34,6 +35,7 @@ CONTROLLERS: tuple[type[Controller], ...] = (
     DeploymentController,
     ReplicaSetController,
     DaemonSetController,
+    StatefulSetController,
     JobController,
     CronJobController,
     TTLAfterFinishedController,
