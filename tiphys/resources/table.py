@@ -3,6 +3,7 @@
 from types import ModuleType
 
 from tiphys.api.scalars import Object
+from tiphys.resources.apiextensions import custom_resource_definition
 from tiphys.resources.apps import controller_revision, daemon_set, deployment, replica_set, stateful_set
 from tiphys.resources.authentication import reviews as authentication_reviews
 from tiphys.resources.authorization import reviews as authorization_reviews
@@ -94,6 +95,7 @@ RESOURCES: tuple[Resource, ...] = _rows(
     endpoint_slice,
     flow_schema,
     priority_level_configuration,
+    custom_resource_definition,
 )
 
 _BY_PATH = {(row.group, row.version, row.plural): row for row in RESOURCES}

@@ -1,0 +1,1 @@
+"""Resources of the apiextensions.k8s.io/v1 group."""
