@@ -67,11 +67,18 @@ async def refuses(head: http1.Head, rest: bytes, reader: asyncio.StreamReader, w
     writer.write(http1.encode_response(403, "Forbidden", {"Content-Length": str(len(body))}) + body)
 
 
+async def node_refuses(
+    head: http1.Head, rest: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> None:
+    writer.write(http1.encode_response(404, "Not Found", {"Content-Length": "9"}) + b"not found")
+
+
 @pytest.mark.parametrize(
     ("talk", "message"),
     [
         (cannot_run, b"error: Internal error occurred: no such file\n"),
         (hangs_up, b"error: the connection to the command ended before the command did\n"),
+        (node_refuses, b"error: unable to upgrade connection: not found\n"),
         (refuses, b"Error from server (Forbidden): not you\n"),
     ],
 )

@@ -151,7 +151,9 @@ def _open(server: Server, path: str, query: Query) -> tuple[socket.socket, bytes
             raise UserError("the server hung up instead of opening a stream")
         head = parser.receive(data)
     if head.status != 101:
-        raise refusal(head.status, _body(connection, head, parser.rest))
+        refused = refusal(head.status, _body(connection, head, parser.rest))
+        # A node answers in plain text; it is the API server that sends a Status.
+        raise refused if refused.reason else UserError(f"unable to upgrade connection: {refused}")
     if head.headers.get("sec-websocket-accept") != websocket.accept_key(key):
         raise UserError("the server's answer is no WebSocket handshake")
     return connection, parser.rest
