@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -153,13 +154,23 @@ def clean(directory: Path) -> None:
         if str(directory) in line:
             subprocess.run(["umount", "-l", line.split(" ")[4]], check=False)
     for group in groups_of(directory):
-        for base, _, _ in os.walk(group, topdown=False):
-            with contextlib.suppress(OSError):
-                for pid in Path(base, "cgroup.procs").read_text().split():
-                    os.kill(int(pid), 9)
-            with contextlib.suppress(OSError):
-                os.rmdir(base)
+        # A process leaves its group a moment after its end.
+        for _ in range(100):
+            if remove_group(group):
+                break
+            time.sleep(0.01)
     shutil.rmtree(directory, ignore_errors=True)
+
+
+def remove_group(group: Path) -> bool:
+    """Ends all members; whether it is gone."""
+    for base, _, _ in os.walk(group, topdown=False):
+        with contextlib.suppress(OSError):
+            for pid in Path(base, "cgroup.procs").read_text().split():
+                os.kill(int(pid), 9)
+        with contextlib.suppress(OSError):
+            os.rmdir(base)
+    return not group.exists()
 
 
 @pytest.fixture
