@@ -12,6 +12,7 @@ from tiphys.scheduler.classes import Classes, PodClass
 from tiphys.scheduler.config import Config
 from tiphys.scheduler.cycle import Placement, Refusal, decide
 from tiphys.scheduler.nodes import NodeTable
+from tiphys.scheduler.plugins.registry import default_plugins
 from tiphys.scheduler.pods import PodInfo, pod_info
 from tiphys.scheduler.queue import SchedulingQueue
 
@@ -41,11 +42,11 @@ def table(*nodes: core_v1.Node) -> NodeTable:
 
 
 def decided(info: PodInfo, nodes: NodeTable) -> Placement | Refusal:
-    return decide(info, Classes(nodes, lambda _: ()).of(info), nodes)
+    return decide(info, Classes(nodes, default_plugins()).of(info), nodes)
 
 
 def place_all(nodes: NodeTable, infos: list[PodInfo], classes: Classes | None = None) -> list[str]:
-    classes = classes or Classes(nodes, lambda _: ())
+    classes = classes or Classes(nodes, default_plugins())
     homes = []
     for info in infos:
         decision = decide(info, classes.of(info), nodes)
@@ -68,7 +69,7 @@ NO_VICTIMS = f" no new claims to deallocate, preemption: {ONE}1 No preemption vi
 @pytest.mark.parametrize(
     ("where", "who", "message"),
     [
-        (node("a"), pod("p", "5"), f"{ONE}1 Insufficient cpu.{NO_VICTIMS}"),
+        (node("a"), pod("p", "5"), f"{ONE}1 Insufficient cpu.{NO_HELP}"),
         (node("a", unschedulable=True), pod("p"), f"{ONE}1 node(s) were unschedulable.{NO_HELP}"),
         (node("a", taints=TAINT), pod("p"), f"{ONE}1 node(s) had untolerated taint(s).{NO_HELP}"),
         (
@@ -80,12 +81,14 @@ NO_VICTIMS = f" no new claims to deallocate, preemption: {ONE}1 No preemption vi
         (
             node("a", allocatable=ROOM),
             pod("p", "9", tolerations=[{"operator": "Exists"}], overhead={"example.com/gpu": "1"}),
-            f"{ONE}1 Insufficient cpu, 1 Insufficient example.com/gpu.{NO_VICTIMS}",
+            f"{ONE}1 Insufficient cpu, 1 Insufficient example.com/gpu.{NO_HELP}",
         ),
     ],
 )
 def test_reasons(where: core_v1.Node, who: PodInfo, message: str) -> None:
-    assert decided(who, table(where)) == Refusal(message)
+    decision = decided(who, table(where))
+    assert isinstance(decision, Refusal)
+    assert decision.message == message
 
 
 def test_reasons_are_counted_over_nodes() -> None:
@@ -156,7 +159,7 @@ def test_load_is_spread_over_nodes() -> None:
 def test_a_group_is_spread_over_zones_and_hosts() -> None:
     nodes = table(*(node(f"n{i}", zone=f"z{i % 3}", allocatable=ROOM | {"pods": "110"}) for i in range(9)))
     group = selectors.from_labels({"app": "web"})
-    classes = Classes(nodes, lambda _: [group])
+    classes = Classes(nodes, default_plugins(lambda _: [group]))
     homes = place_all(nodes, [pod(f"p{i}", "10m", {"app": "web"}) for i in range(9)], classes)
     assert sorted(homes) == [f"n{i}" for i in range(9)]
 
@@ -244,7 +247,7 @@ def test_repaired_columns_equal_fresh_ones(changes: list[tuple[str, int, int]]) 
     """The incremental class against its slow definition: the same class made anew after each change."""
     nodes = NodeTable()
     wanted = pod("w", "1", {"app": "web"}, topologySpreadConstraints=spread(2))
-    kept = PodClass(wanted, nodes, ())
+    kept = PodClass(wanted, nodes, default_plugins())
     for action, number, other in changes:
         match action:
             case "place":
@@ -256,7 +259,7 @@ def test_repaired_columns_equal_fresh_ones(changes: list[tuple[str, int, int]]) 
             case "gone":
                 nodes.remove_node(f"n{number}")
         kept.refresh()
-        fresh = PodClass(wanted, nodes, ())
+        fresh = PodClass(wanted, nodes, default_plugins())
         fresh.refresh()
         rows = fresh.feasible()
         assert kept.feasible().tolist() == rows.tolist()

@@ -6,34 +6,38 @@ equal Pods costs a repaired row each and one search for the best node.
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 
-from tiphys.machinery.selectors import Selector
 from tiphys.scheduler.nodes import Bools, Ints, NodeTable
 from tiphys.scheduler.plugins.interface import Plugin, Rows
-from tiphys.scheduler.plugins.pod_topology_spread import PodTopologySpread, constraints_of
-from tiphys.scheduler.plugins.registry import PLUGINS
+from tiphys.scheduler.plugins.node_affinity import node_names
 from tiphys.scheduler.pods import PodInfo, class_key
 
 CLASSES_MAX = 256
 
 
 class PodClass:
-    """Columns for one class. ``info`` is any Pod of it."""
+    """Columns for one class. ``info`` is any Pod of it; ``names`` are the only nodes it may have, if it says so."""
 
-    def __init__(self, info: PodInfo, nodes: NodeTable, default_selectors: Sequence[Selector]) -> None:
+    def __init__(
+        self, info: PodInfo, nodes: NodeTable, plugins: Iterable[Plugin], names: frozenset[str] | None = None
+    ) -> None:
         self.info = info
+        self.names = names
+        #: Results of preemption by row, valid as long as the row does not change; kept by ``preemption.py``.
+        self.memo: dict[int, Any] = {}
+        self.memo_version = -1
         self._nodes = nodes
-        own = bool(info.pod.spec.topologySpreadConstraints)
-        spread = PodTopologySpread(constraints_of(info, default_selectors), own)
-        applying = [plugin for plugin in PLUGINS if plugin.applies(info)]
-        self.filters: list[Plugin] = [plugin for plugin in applying if plugin.filters]
-        self.scores: list[Plugin] = [plugin for plugin in applying if plugin.weight]
-        self.spread = spread
-        self._masks = [np.zeros(0, bool) for _ in self.filters]
-        self._points = [np.zeros(0, np.int64) for _ in self.scores]
+        applying = [made for plugin in plugins if (made := plugin.for_class(info, nodes)) is not None]
+        self.filters = [plugin for plugin in applying if plugin.filters and plugin.reads != "placement"]
+        self.placing = [plugin for plugin in applying if plugin.filters and plugin.reads == "placement"]
+        self._scores = [plugin for plugin in applying if plugin.weight and plugin.reads != "placement"]
+        self._placing_scores = [plugin for plugin in applying if plugin.weight and plugin.reads == "placement"]
+        self._masks: list[Bools] = [np.zeros(0, bool) for _ in self.filters]
+        self._points: list[Ints] = [np.zeros(0, np.int64) for _ in self._scores]
         self._feasible: Bools = np.zeros(0, bool)
         self._facts = -1
         self._usage = -1
@@ -44,77 +48,187 @@ class PodClass:
         height = nodes.height
         if len(self._feasible) != height:
             self._masks = [np.zeros(height, bool) for _ in self.filters]
-            self._points = [np.zeros(height, np.int64) for _ in self.scores]
+            self._points = [np.zeros(height, np.int64) for _ in self._scores]
             self._feasible = np.zeros(height, bool)
             self._facts = self._usage = -1
         facts = nodes.facts.since(self._facts) if self._facts >= 0 else None
         usage = nodes.usage.since(self._usage) if self._usage >= 0 else None
         self._facts, self._usage = nodes.facts.version, nodes.usage.version
-        every = np.arange(height)
-        changed_facts = every if facts is None else np.array(facts, np.intp)
-        changed_usage = every if usage is None else np.array(usage, np.intp)
+        changed_facts = self._rows() if facts is None else np.array(facts, np.intp)
+        changed_usage = self._rows() if usage is None else np.array(usage, np.intp)
         if len(changed_facts):
             self._repair(changed_facts, "facts")
         if len(changed_usage):
             self._repair(changed_usage, "usage")
+        if len(changed_facts) or len(changed_usage):
+            changed = np.unique(np.concatenate((changed_facts, changed_usage)))
+            self._conclude(changed)
+
+    def _rows(self) -> Rows:
+        """All rows that matter to the class."""
+        if self.names is None:
+            return np.arange(self._nodes.height)
+        return np.array([row for name in self.names if (row := self._nodes.rows.get(name)) is not None], np.intp)
 
     def _repair(self, rows: Rows, reads: str) -> None:
         for mask, plugin in zip(self._masks, self.filters, strict=True):
             if plugin.reads == reads:
                 mask[rows] = plugin.filter(self.info, self._nodes, rows)
-        for points, plugin in zip(self._points, self.scores, strict=True):
+        for points, plugin in zip(self._points, self._scores, strict=True):
             if plugin.reads == reads:
                 points[rows] = plugin.score(self.info, self._nodes, rows)
-        feasible = self._nodes.exists[rows].copy()
+
+    def _conclude(self, rows: Rows) -> None:
+        nodes = self._nodes
+        feasible = nodes.exists[rows].copy()
         for mask in self._masks:
             feasible &= mask[rows]
         self._feasible[rows] = feasible
+        for row in rows.tolist() if self.memo else ():
+            self.memo.pop(row, None)
+        for row in self._contested(rows):
+            self._feasible[row] &= self._fits_beside_rivals(row)
+
+    def _contested(self, rows: Rows) -> Sequence[int]:
+        """Feasible ones of ``rows`` where other Pods are nominated."""
+        nodes = self._nodes
+        if not nodes.nominated:
+            return ()
+        if len(nodes.nominated) < len(rows):
+            wanted = set(rows.tolist())
+            contested = [row for name in nodes.nominated if (row := nodes.rows.get(name)) in wanted and row is not None]
+        else:
+            contested = rows.tolist()
+        return [row for row in contested if self._feasible[row]]
+
+    def _fits_beside_rivals(self, row: int) -> bool:
+        rivals = self._nodes.rivals(row, self.info.priority)
+        if not rivals:
+            return True
+        with self._nodes.trial(row, (), rivals):
+            return all(plugin.filter(self.info, self._nodes, np.array([row]))[0] for plugin in self.filters)
 
     def feasible(self) -> Rows:
         """Rows where the Pod may go."""
         found = self._feasible
-        if self.spread.filters and found.any():
-            found = found & self.spread.filter(self.info, self._nodes, np.arange(self._nodes.height))
+        if not self.placing or not found.any():
+            return np.flatnonzero(found)
+        nodes = self._nodes
+        every = np.arange(nodes.height)
+        found = found.copy()
+        for plugin in self.placing:
+            found &= plugin.filter(self.info, nodes, every)
+        for name in nodes.nominated:
+            row = nodes.rows.get(name)
+            if row is None or not found[row] or not (rivals := nodes.rivals(row, self.info.priority)):
+                continue
+            with nodes.trial(row, (), rivals):
+                found[row] = all(plugin.filter(self.info, nodes, every)[row] for plugin in self.placing)
         return np.flatnonzero(found)
+
+    def fits(self, row: int) -> bool:
+        """Whether the Pod may go to a row as the table is at this moment, columns apart."""
+        return self.find_refusing(row) is None
+
+    def find_refusing(self, row: int) -> Plugin | None:
+        """The first filter that refuses a row as the table is at this moment."""
+        one = np.array([row])
+        for plugin in self.filters:
+            if not plugin.filter(self.info, self._nodes, one)[0]:
+                return plugin
+        if self.placing:
+            every = np.arange(self._nodes.height)
+            for plugin in self.placing:
+                if not plugin.filter(self.info, self._nodes, every)[row]:
+                    return plugin
+        return None
 
     def totals(self, rows: Rows) -> Ints:
         """Weighted points of ``rows``."""
         total = np.zeros(len(rows), np.int64)
-        for points, plugin in zip(self._points, self.scores, strict=True):
+        for points, plugin in zip(self._points, self._scores, strict=True):
             normalized = plugin.normalized(points[rows])
             if normalized is not None:
                 total += plugin.weight * normalized
-        if self.spread.weight:
-            total += self.spread.weight * self.spread.score(self.info, self._nodes, rows)
+        for plugin in self._placing_scores:
+            normalized = plugin.normalized(plugin.score(self.info, self._nodes, rows))
+            if normalized is not None:
+                total += plugin.weight * normalized
         return total
 
-    def refusals(self) -> list[tuple[int, Plugin]]:
-        """For each existing node, the first filter that refuses it."""
-        found: list[tuple[int, Plugin]] = []
-        for row in np.flatnonzero(self._nodes.exists[: self._nodes.height]).tolist():
-            plugin = next((p for m, p in zip(self._masks, self.filters, strict=True) if not m[row]), self.spread)
-            found.append((row, plugin))
+    def refusals(self) -> "Refusals":
+        """Why each node is refused; for use where none is feasible."""
+        nodes, info = self._nodes, self.info
+        every = np.arange(nodes.height)
+        masks = [*self._masks, *(plugin.filter(info, nodes, every) for plugin in self.placing)]
+        plugins = [*self.filters, *self.placing]
+        found = Refusals()
+        for row in self._rows().tolist():
+            if not nodes.exists[row]:
+                continue
+            plugin = next((p for m, p in zip(masks, plugins, strict=True) if not m[row]), None)
+            if plugin is not None:
+                found.add(row, plugin, info, nodes)
+            else:
+                self._refused_by_rivals(row, found)
+        found.absent = len(nodes) - found.seen
         return found
+
+    def _refused_by_rivals(self, row: int, found: "Refusals") -> None:
+        """The node has room only as long as those do not come for whom it is kept."""
+        with self._nodes.trial(row, (), self._nodes.rivals(row, self.info.priority)):
+            plugin = self.find_refusing(row)
+            assert plugin is not None, "a refused node that nothing refuses"
+            found.add(row, plugin, self.info, self._nodes)
+
+
+class Refusals:
+    """Reasons with how many nodes each rules out, who gave them, and the rows where evicting Pods may help."""
+
+    def __init__(self) -> None:
+        self.seen = 0
+        #: Nodes that were not looked at, since the Pod names others.
+        self.absent = 0
+        self.counts: dict[str, int] = {}
+        self.plugins: set[str] = set()
+        self.resolvable: list[int] = []
+
+    def add(self, row: int, plugin: Plugin, info: PodInfo, nodes: NodeTable) -> None:
+        self.seen += 1
+        self.plugins.add(plugin.name)
+        for reason in plugin.reasons(info, nodes, row):
+            self.counts[reason] = self.counts.get(reason, 0) + 1
+        if not plugin.is_unresolvable(info, nodes, row):
+            self.resolvable.append(row)
 
 
 class Classes:
-    """The classes in use; the least recently used one goes when there are too many."""
+    """The classes in use of one profile; the least recently used one goes when there are too many."""
 
-    def __init__(self, nodes: NodeTable, default_selectors: Callable[[PodInfo], Sequence[Selector]]) -> None:
+    def __init__(self, nodes: NodeTable, plugins: Sequence[Plugin]) -> None:
         self._nodes = nodes
-        self._default_selectors = default_selectors
+        self.plugins = plugins
+        self._affine = any(plugin.name == "NodeAffinity" and plugin.filters for plugin in plugins)
         self._classes: OrderedDict[bytes, PodClass] = OrderedDict()
 
     def of(self, info: PodInfo) -> PodClass:
         """The Pod's class, up to date."""
-        defaults = () if info.pod.spec.topologySpreadConstraints else self._default_selectors(info)
-        key = class_key(info, map(str, defaults))
+        names = node_names(info) if self._affine else None
+        if names is not None:
+            # A daemon's Pod: the only one of its kind, and its node the only one to look at.
+            made = PodClass(info, self._nodes, self.plugins, names)
+            made.refresh()
+            return made
+        parts = [plugin.class_part(info) for plugin in self.plugins]
+        key = class_key(info, self._nodes.terms.label_keys, parts)
         found = self._classes.get(key)
         if found is None:
-            found = self._classes[key] = PodClass(info, self._nodes, defaults)
+            found = self._classes[key] = PodClass(info, self._nodes, self.plugins)
             if len(self._classes) > CLASSES_MAX:
                 self._classes.popitem(last=False)
         else:
             self._classes.move_to_end(key)
+            # Chance and self-exclusion go by the Pod at hand; all else is equal.
+            found.info = info
         found.refresh()
         return found

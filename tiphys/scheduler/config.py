@@ -2,12 +2,14 @@
 
 from dataclasses import dataclass
 
+from tiphys.scheduler.profiles import Profile
+
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """Times are in seconds."""
+    """Times are in seconds. ``configuration.py`` makes one from a KubeSchedulerConfiguration."""
 
-    scheduler_name: str = "default-scheduler"
+    profiles: tuple[Profile, ...] = (Profile(),)
     backoff_seconds_min: float = 1.0
     backoff_seconds_max: float = 10.0
     #: A Pod that no event has brought back is looked at again after this.

@@ -12,21 +12,23 @@ from random import Random
 from types import TracebackType
 from typing import Any
 
-from tiphys.api import core_v1, meta_v1
+from tiphys.api import core_v1
 from tiphys.base.clock import Clock
-from tiphys.base.ids import Ids
-from tiphys.client import Client, Informers, Recorder
+from tiphys.client import Client, Informers
 from tiphys.client.tasks import Tasks
-from tiphys.machinery import codec, errors
-from tiphys.machinery.conditions import find_condition
-from tiphys.machinery.times import format_time
+from tiphys.machinery import errors
 from tiphys.scheduler.classes import Classes
+from tiphys.scheduler.cluster import InformedVolumes, follow_budgets, follow_namespaces
 from tiphys.scheduler.config import Config
-from tiphys.scheduler.cycle import Placement, Refusal, decide
+from tiphys.scheduler.cycle import Placement, Refusal, decide, decide_nominated
+from tiphys.scheduler.events import ClusterEvent, NodeChanged, PodGone, PodPlaced
 from tiphys.scheduler.groups import Groups
+from tiphys.scheduler.metrics import Metrics
 from tiphys.scheduler.nodes import NodeTable
 from tiphys.scheduler.pods import PodInfo, pod_info
+from tiphys.scheduler.preemption import Eviction
 from tiphys.scheduler.queue import SchedulingQueue
+from tiphys.scheduler.writes import Refused, Writes
 
 logger = logging.getLogger(__name__)
 #: Decisions between two looks at what else the event loop has to do.
@@ -40,12 +42,18 @@ class Scheduler:
         self._config = config
         self._clock = clock
         self._informers = informers
-        self._pods = client.of(core_v1.Pod)
-        self._recorder = Recorder(client, clock, Ids(random), component=config.scheduler_name)
+        self._writes = Writes(client, clock, random, config.profiles[0].name)
         self._nodes = NodeTable()
         self._queue = SchedulingQueue(config)
-        self._groups = Groups(informers)
-        self._classes = Classes(self._nodes, self._groups.selectors)
+        self.metrics = Metrics(self._queue.counts)
+        groups, volumes = Groups(informers), InformedVolumes(informers, self._happened)
+        self._profiles = {profile.name: profile for profile in config.profiles}
+        self._classes = {
+            profile.name: Classes(self._nodes, profile.plugins(groups.selectors, volumes))
+            for profile in config.profiles
+        }
+        self._budgets = follow_budgets(informers)
+        follow_namespaces(informers, self._nodes, self._happened)
         self._bindings = asyncio.Semaphore(config.bindings_max)
         #: Pods whose binding is under way, by uid: the informer does not show their node yet.
         self._assumed: set[str] = set()
@@ -57,7 +65,7 @@ class Scheduler:
 
     async def __aenter__(self) -> "Scheduler":
         await self._informers.wait_synced()
-        await self._recorder.__aenter__()
+        await self._writes.recorder.__aenter__()
         self._tasks.start(self._run(), name="scheduler")
         return self
 
@@ -65,7 +73,7 @@ class Scheduler:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._tasks.close()
-        await self._recorder.__aexit__(kind, error, trace)
+        await self._writes.recorder.__aexit__(kind, error, trace)
 
     async def wait(self) -> None:
         """Return only by raising, when scheduling has failed."""
@@ -75,7 +83,7 @@ class Scheduler:
 
     def _node_added(self, node: core_v1.Node) -> None:
         self._nodes.set_node(node)
-        self._retry_refused()
+        self._happened(NodeChanged(node))
 
     def _node_updated(self, old: core_v1.Node, new: core_v1.Node) -> None:
         # A heartbeat changes nothing that decisions are made of.
@@ -85,6 +93,8 @@ class Scheduler:
             or old.status.allocatable != new.status.allocatable
         ):
             self._node_added(new)
+        elif old.status.images != new.status.images:
+            self._nodes.set_images(new)
 
     def _node_deleted(self, node: core_v1.Node) -> None:
         self._nodes.remove_node(node.metadata.name)
@@ -95,36 +105,82 @@ class Scheduler:
             self._gone(uid)
         elif pod.spec.nodeName:
             self._assumed.discard(uid)
-            self._queue.remove(uid)
-            self._nodes.place(pod_info(pod), pod.spec.nodeName)
-        elif self._is_ours(pod) and uid not in self._assumed:
-            self._queue.add(pod_info(pod))
-            self._wake.set()
+            self._dequeue(uid)
+            info = pod_info(pod)
+            self._nodes.place(info, pod.spec.nodeName)
+            self._happened(PodPlaced(info))
+        elif self._is_ours(pod):
+            if uid not in self._assumed:
+                self._enqueue(pod_info(pod))
+        else:
+            self._dequeue(uid)
 
     def _pod_updated(self, old: core_v1.Pod, new: core_v1.Pod) -> None:
         if old.metadata.uid != new.metadata.uid:
             self._pod_deleted(old)
         elif _same_to_us(old, new):
+            self._note(new)
             return
         self._pod_added(new)
+
+    def _note(self, pod: core_v1.Pod) -> None:
+        """Take over of an unimportant change what may matter later."""
+        known = self._nodes.find_placed(pod.metadata.uid) or self._queue.find(pod.metadata.uid)
+        if known is not None:
+            known.pod = pod
+            known.started = pod.status.startTime or ""
 
     def _pod_deleted(self, pod: core_v1.Pod) -> None:
         self._gone(pod.metadata.uid)
 
     def _gone(self, uid: str) -> None:
         self._assumed.discard(uid)
+        self._dequeue(uid)
+        info = self._nodes.remove(uid)
+        if info is not None:
+            self._happened(PodGone(info))
+
+    def _enqueue(self, info: PodInfo) -> None:
+        if info.nominated_node and not self._nodes.nomination(info.uid):
+            # Somebody, perhaps we before a restart, has cleared a node for it.
+            self._nodes.nominate(info, info.nominated_node)
+        self._queue.add(info)
+        self._wake.set()
+
+    def _dequeue(self, uid: str) -> None:
         self._queue.remove(uid)
-        if self._nodes.remove(uid) is not None:
-            self._retry_refused()
+        if self._nodes.withdraw(uid):
+            self._retry_all()
 
     def _is_ours(self, pod: core_v1.Pod) -> bool:
         return (
-            pod.spec.schedulerName == self._config.scheduler_name
+            pod.spec.schedulerName in self._profiles
             and pod.metadata.deletionTimestamp is None
             and not pod.spec.schedulingGates
         )
 
-    def _retry_refused(self) -> None:
+    def _happened(self, event: ClusterEvent) -> None:
+        """Wake the refused Pods that the event may help, as the plugins that refused them see it."""
+        kind = type(event)
+
+        def concerned(names: frozenset[str]) -> bool:
+            # Without any node there is nobody to refuse.
+            return not names or any(
+                kind in plugin.wakes and plugin.name in names
+                for classes in self._classes.values()
+                for plugin in classes.plugins
+            )
+
+        def helped(info: PodInfo, names: frozenset[str]) -> bool:
+            plugins = self._classes[info.pod.spec.schedulerName or ""].plugins
+            return not names or any(
+                plugin.name in names and kind in plugin.wakes and plugin.helped_by(info, event) for plugin in plugins
+            )
+
+        self._queue.move(concerned, helped)
+        self._wake.set()
+
+    def _retry_all(self) -> None:
         self._queue.move_all()
         self._wake.set()
 
@@ -161,34 +217,40 @@ class Scheduler:
 
     def _schedule(self, info: PodInfo) -> None:
         """Decide for one Pod and start to write what was decided."""
-        decision = decide(info, self._classes.of(info), self._nodes)
+        began = self._clock.monotonic()
+        profile = self._profiles[info.pod.spec.schedulerName or ""]
+        # The place kept for a Pod is not in its own way.
+        info.nominated_node = self._nodes.withdraw(info.uid)
+        pod_class = self._classes[profile.name].of(info)
+        decision: Placement | Refusal | None = None
+        if info.nominated_node:
+            decision = decide_nominated(info, pod_class, self._nodes, info.nominated_node)
+        if decision is None:
+            decision = decide(info, pod_class, self._nodes, self._budgets, profile.preempts)
+        ended = self._clock.monotonic()
         match decision:
             case Placement(node_name):
                 self._assumed.add(info.uid)
                 self._nodes.place(info, node_name)
+                self.metrics.attempted(profile.name, "scheduled", ended - began)
                 self._start(self._bind(info, node_name), info)
-            case Refusal(message):
-                self._queue.refused(info.uid, self._clock.monotonic())
-                self._start(self._tell_refused(info, message), info)
+            case Refusal():
+                self.metrics.attempted(profile.name, "unschedulable", ended - began)
+                self._queue.refused(info.uid, ended, decision.plugins)
+                self._start(self._follow_refusal(info, decision), info)
 
     def _start(self, work: Coroutine[Any, Any, None], info: PodInfo) -> None:
         task = self._tasks.start(work, name=f"schedule {info.key}")
         task.add_done_callback(lambda _: self._bindings.release())
 
     async def _bind(self, info: PodInfo, node_name: str) -> None:
-        meta = info.pod.metadata
-        binding = core_v1.Binding(
-            metadata=meta_v1.ObjectMeta(name=meta.name, namespace=meta.namespace, uid=meta.uid),
-            target=core_v1.ObjectReference(kind="Node", name=node_name),
-        )
         try:
-            await self._pods.create_subresource(meta.name, meta.namespace, "binding", binding)
-        except (errors.StatusError, ConnectionError) as error:
+            await self._writes.bind(info, node_name)
+        except Refused as error:
             self._take_back(info, error)
             return
+        self.metrics.bound(self._queue.attempts(info.uid) + 1)
         self._queue.remove(info.uid)
-        message = f"Successfully assigned {info.key} to {node_name}"
-        self._recorder.event(info.pod, "Normal", "Scheduled", message)
 
     def _take_back(self, info: PodInfo, error: Exception) -> None:
         """The binding failed: the room on the node is free again."""
@@ -198,32 +260,49 @@ class Scheduler:
         self._assumed.discard(info.uid)
         self._nodes.remove(info.uid)
         info.node_name = ""
+        self._happened(PodGone(info))
         if isinstance(error, errors.NotFound):
             self._queue.remove(info.uid)
             return
         logger.warning("binding %s failed: %s", info.key, error)
         self._queue.failed(info.uid, self._clock.monotonic())
-        self._wake.set()
 
-    async def _tell_refused(self, info: PodInfo, message: str) -> None:
-        self._recorder.event(info.pod, "Warning", "FailedScheduling", message)
-        told = find_condition(info.pod.status.conditions, "PodScheduled")
-        if told is not None and told.status == "False" and told.message == message:
-            return
-        condition = core_v1.PodCondition(
-            type="PodScheduled",
-            status="False",
-            reason="Unschedulable",
-            message=message,
-            lastTransitionTime=format_time(self._clock.now()),
-            observedGeneration=info.pod.metadata.generation,
-        )
-        body = codec.encode({"status": {"conditions": [codec.to_builtins(condition)]}})
-        meta = info.pod.metadata
+    def _follow_refusal(self, info: PodInfo, refusal: Refusal) -> Coroutine[Any, Any, None]:
+        eviction = refusal.eviction
+        if eviction is not None:
+            outvoted = self._nominate(info, eviction)
+            return self._evict(info, refusal.message, eviction, outvoted)
+        if refusal.keeps_nomination and info.nominated_node:
+            self._nodes.nominate(info, info.nominated_node)
+            return self._writes.tell_refused(info, refusal.message, None)
+        info.nominated_node = ""
+        return self._writes.tell_refused(info, refusal.message, "")
+
+    def _nominate(self, info: PodInfo, eviction: Eviction) -> list[PodInfo]:
+        """Keep the node for the Pod; returns less important ones that it was kept for before."""
+        name = eviction.node_name
+        outvoted = [o for o in self._nodes.nominated.get(name, {}).values() if o.priority < info.priority]
+        for other in outvoted:
+            self._nodes.withdraw(other.uid)
+            other.nominated_node = ""
+        info.nominated_node = name
+        self._nodes.nominate(info, name)
+        return outvoted
+
+    async def _evict(self, info: PodInfo, message: str, eviction: Eviction, outvoted: list[PodInfo]) -> None:
+        self.metrics.preempted(len(eviction.victims))
+        await self._writes.tell_refused(info, message, eviction.node_name)
+        for other in outvoted:
+            await self._writes.clear_nomination(other)
         try:
-            await self._pods.patch(meta.name, meta.namespace, body, "strategic", subresource="status")
-        except (errors.StatusError, ConnectionError) as error:
-            logger.info("condition of %s not written: %s", info.key, error)
+            await self._writes.evict(info, eviction)
+        except Refused as error:
+            logger.warning("making room for %s failed: %s", info.key, error)
+            self._nodes.withdraw(info.uid)
+            self._retry_all()
+            return
+        if outvoted:
+            self._retry_all()
 
 
 def _same_to_us(old: core_v1.Pod, new: core_v1.Pod) -> bool:

@@ -6,7 +6,8 @@ computed per class of Pods are repaired for the changed rows alone:
 ``facts`` (labels, taints, allocatable) and ``usage`` (what its Pods take).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,10 @@ import numpy.typing as npt
 from tiphys.api import core_v1
 from tiphys.machinery import quantity
 from tiphys.machinery.selectors import Selector
+from tiphys.scheduler.images import Images
 from tiphys.scheduler.pods import PodInfo, Ports
 from tiphys.scheduler.spread import SpreadCounts
+from tiphys.scheduler.terms import Term, TermIndex
 
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
@@ -66,13 +69,23 @@ class NodeTable:
         self.usage = Journal()
         self.exists: Bools = np.zeros(ROWS_MIN, bool)
         self.unschedulable: Bools = np.zeros(ROWS_MIN, bool)
+        #: Which of ``taint_sets`` each row has; nodes without taints have the first.
+        self.taints: Ints = np.zeros(ROWS_MIN, np.int64)
+        self.taint_sets: list[Sequence[core_v1.Taint]] = [()]
+        self._taint_numbers: dict[tuple[tuple[str, str | None, str], ...], int] = {(): 0}
         self.allocatable: dict[str, Ints] = {}
         self.requested: dict[str, Ints] = {}
         #: CPU and memory with the defaults that scoring assumes for Pods which request none.
         self.assumed: dict[str, Ints] = {}
         self.ports: list[dict[str, Ports]] = []
         self.spread = SpreadCounts()
-        self._topologies: dict[str, _Topology] = {}
+        self.terms = TermIndex()
+        self.terms.grow(ROWS_MIN)
+        self.images = Images()
+        #: Pods for which others were evicted, by the node they are to get: it must not be given away meanwhile.
+        self.nominated: dict[str, dict[str, PodInfo]] = {}
+        self._nominations: dict[str, str] = {}
+        self._topologies: dict[str, Topology] = {}
         self._free: list[int] = []
         self._placed: dict[str, PodInfo] = {}
         self._by_node: dict[str, dict[str, PodInfo]] = {}
@@ -100,6 +113,7 @@ class NodeTable:
         self.nodes[row] = node
         self.exists[row] = True
         self.unschedulable[row] = bool(node.spec.unschedulable)
+        self.taints[row] = self._taint_number(node.spec.taints or ())
         amounts = node.status.allocatable or {}
         for resource in amounts:
             self._add_resource(resource)
@@ -107,8 +121,15 @@ class NodeTable:
             column[row] = amount(resource, amounts[resource]) if resource in amounts else 0
         for topology in self._topologies.values():
             topology.set(row, node.metadata.labels.get(topology.key))
+        self.images.set(row, node.status.images or ())
         self.facts.add(row)
         self.usage.add(row)
+
+    def set_images(self, node: core_v1.Node) -> None:
+        """Take over the images of a known node, of which nothing else has changed."""
+        if (row := self.rows.get(node.metadata.name)) is not None:
+            self.nodes[row] = node
+            self.images.set(row, node.status.images or ())
 
     def remove_node(self, name: str) -> None:
         """Forget a node; its Pods stay known until they are removed, in case it comes back."""
@@ -120,6 +141,8 @@ class NodeTable:
         for column in (*self.allocatable.values(), *self.requested.values(), *self.assumed.values()):
             column[row] = 0
         self.spread.clear_row(row)
+        self.terms.clear_row(row)
+        self.images.set(row, ())
         self.ports[row] = {}
         for topology in self._topologies.values():
             topology.set(row, None)
@@ -140,17 +163,27 @@ class NodeTable:
         self.rows[name] = row
         for info in self._by_node.get(name, {}).values():
             self._account(row, info, 1)
+        self.usage.add(row)
         return row
 
     def _grow(self) -> None:
         self.exists = doubled(self.exists)
         self.unschedulable = doubled(self.unschedulable)
+        self.taints = doubled(self.taints)
         for columns in (self.allocatable, self.requested, self.assumed):
             for resource in columns:
                 columns[resource] = doubled(columns[resource])
         for topology in self._topologies.values():
             topology.domains = doubled(topology.domains, -1)
         self.spread.grow(len(self.exists))
+        self.terms.grow(len(self.exists))
+
+    def _taint_number(self, taints: Sequence[core_v1.Taint]) -> int:
+        key = tuple((taint.key, taint.value, taint.effect) for taint in taints)
+        number = self._taint_numbers.setdefault(key, len(self.taint_sets))
+        if number == len(self.taint_sets):
+            self.taint_sets.append(taints)
+        return number
 
     def _add_resource(self, resource: str) -> None:
         if resource not in self.allocatable:
@@ -159,11 +192,11 @@ class NodeTable:
 
     # Topology
 
-    def topology(self, key: str) -> "_Topology":
+    def topology(self, key: str) -> "Topology":
         """The domains that the values of a label make of the nodes."""
         found = self._topologies.get(key)
         if found is None:
-            found = self._topologies[key] = _Topology(key, np.full(len(self.exists), -1, np.int64))
+            found = self._topologies[key] = Topology(key, np.full(len(self.exists), -1, np.int64))
             for row, node in enumerate(self.nodes):
                 if node is not None:
                     found.set(row, node.metadata.labels.get(key))
@@ -182,6 +215,7 @@ class NodeTable:
         self._by_node.setdefault(node_name, {})[info.uid] = info
         if (row := self.rows.get(node_name)) is not None:
             self._account(row, info, 1)
+            self.usage.add(row)
 
     def remove(self, uid: str) -> PodInfo | None:
         """Count a Pod no longer."""
@@ -194,10 +228,62 @@ class NodeTable:
             del self._by_node[info.node_name]
         if (row := self.rows.get(info.node_name)) is not None:
             self._account(row, info, -1)
+            self.usage.add(row)
         return info
 
     def placed(self) -> Iterable[PodInfo]:
         return self._placed.values()
+
+    def find_placed(self, uid: str) -> PodInfo | None:
+        return self._placed.get(uid)
+
+    def on(self, row: int) -> Iterable[PodInfo]:
+        """Pods of a node."""
+        return self._by_node.get(self.name(row), {}).values()
+
+    @contextmanager
+    def trial(self, row: int, without: Sequence[PodInfo], added: Sequence[PodInfo]) -> Iterator["Trial"]:
+        """A node as it would be without some of its Pods and with some others; afterwards all is as before."""
+        trial = Trial(self, row)
+        try:
+            for info in without:
+                trial.remove(info)
+            for info in added:
+                trial.add(info)
+            yield trial
+        finally:
+            trial.undo()
+
+    # Nominations
+
+    def nominate(self, info: PodInfo, node_name: str) -> None:
+        """The Pod is to get this node once there is room; until then nobody of lower or equal priority does."""
+        self.withdraw(info.uid)
+        self._nominations[info.uid] = node_name
+        self.nominated.setdefault(node_name, {})[info.uid] = info
+        if (row := self.rows.get(node_name)) is not None:
+            self.usage.add(row)
+
+    def withdraw(self, uid: str) -> str:
+        """End a nomination; the node's name, or nothing if there was none."""
+        node_name = self._nominations.pop(uid, "")
+        if node_name:
+            here = self.nominated[node_name]
+            del here[uid]
+            if not here:
+                del self.nominated[node_name]
+            if (row := self.rows.get(node_name)) is not None:
+                self.usage.add(row)
+        return node_name
+
+    def nomination(self, uid: str) -> str:
+        return self._nominations.get(uid, "")
+
+    def rivals(self, row: int, priority: int) -> list[PodInfo]:
+        """Nominated Pods of a node that a Pod of ``priority`` has to leave room for."""
+        node = self.nodes[row]
+        here = self.nominated.get(node.metadata.name) if node is not None else None
+        return [info for info in here.values() if info.priority >= priority] if here else []
 
     def _account(self, row: int, info: PodInfo, sign: int) -> None:
         for resource, wanted in info.requests.items():
@@ -212,24 +298,58 @@ class NodeTable:
             else:
                 self.ports[row].pop(info.uid, None)
         self.spread.account(info, row, sign)
-        self.usage.add(row)
+        self.terms.account(info, row, sign)
+
+    def _here(self) -> Iterator[tuple[PodInfo, int]]:
+        for info in self._placed.values():
+            if (row := self.rows.get(info.node_name)) is not None:
+                yield info, row
+
+    def matching(self, terms: tuple[Term, ...]) -> Ints:
+        """How many Pods that all of ``terms`` match each row has."""
+        return self.terms.selecting(terms, self._here())
 
     def spread_counts(self, namespace: str, selector: Selector) -> Ints:
         """How many Pods of ``namespace`` that ``selector`` matches each row has."""
         found = self.spread.find(namespace, selector)
         if found is None:
-            here = ((info, row) for info in self._placed.values() if (row := self.rows.get(info.node_name)) is not None)
-            found = self.spread.add(namespace, selector, len(self.exists), here)
+            found = self.spread.add(namespace, selector, len(self.exists), self._here())
         return found
 
 
-class _Topology:
+class Trial:
+    """Changes to one row that are taken back; the journals know nothing of them."""
+
+    def __init__(self, nodes: NodeTable, row: int) -> None:
+        self._nodes = nodes
+        self._row = row
+        self._done: list[tuple[PodInfo, int]] = []
+
+    def add(self, info: PodInfo) -> None:
+        self._change(info, 1)
+
+    def remove(self, info: PodInfo) -> None:
+        self._change(info, -1)
+
+    def _change(self, info: PodInfo, sign: int) -> None:
+        self._nodes._account(self._row, info, sign)  # the table's own helper
+        self._done.append((info, sign))
+
+    def undo(self) -> None:
+        for info, sign in reversed(self._done):
+            self._nodes._account(self._row, info, -sign)
+
+
+class Topology:
     """Which domain each row is in: a number per distinct label value, -1 for none."""
 
     def __init__(self, key: str, domains: Ints) -> None:
         self.key = key
         self.domains = domains
         self._numbers: dict[str, int] = {}
+        #: Rows of each domain, and how many domains have more than one.
+        self._members: list[int] = []
+        self._shared = 0
 
     @property
     def size(self) -> int:
@@ -237,7 +357,29 @@ class _Topology:
         return len(self._numbers)
 
     def set(self, row: int, value: str | None) -> None:
-        self.domains[row] = -1 if value is None else self._numbers.setdefault(value, len(self._numbers))
+        old = int(self.domains[row])
+        if old >= 0:
+            self._members[old] -= 1
+            self._shared -= self._members[old] == 1
+        if value is None:
+            self.domains[row] = -1
+            return
+        new = self._numbers.setdefault(value, len(self._numbers))
+        if new == len(self._members):
+            self._members.append(0)
+        self._members[new] += 1
+        self._shared += self._members[new] == 2
+        self.domains[row] = new
+
+    def totals(self, column: Ints, height: int) -> Ints:
+        """For each row, the sum of ``column`` over its domain; 0 for rows in none."""
+        domains = self.domains[:height]
+        if not self._shared:
+            return np.where(domains >= 0, column[:height], 0)
+        slots = domains + 1
+        sums = np.bincount(slots, column[:height], self.size + 1)
+        sums[0] = 0
+        return sums.astype(np.int64)[slots]
 
 
 def doubled(column: npt.NDArray[Any], fill: int = 0) -> npt.NDArray[Any]:

@@ -1,10 +1,12 @@
 """What of a Pod matters to the scheduler, taken from it once."""
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from tiphys.api import core_v1
 from tiphys.machinery import codec, quantity
+from tiphys.machinery.conditions import find_condition
 
 # What scoring assumes of a container that requests nothing, so that such Pods spread as well.
 # Source: Kubernetes docs, "Scheduler configuration"; kube-scheduler's non-zero requests.
@@ -33,8 +35,14 @@ class PodInfo:
     node_name: str = ""
     #: On its way out: still takes resources, no longer counts for spreading.
     terminating: bool = False
-    #: Equal for Pods that every plugin treats alike; set when the Pod is about to be scheduled.
-    class_key: bytes = field(default=b"")
+    #: Images of init and app containers.
+    images: tuple[str, ...] = ()
+    #: When the kubelet took it on; empty before.
+    started: str = ""
+    #: Being evicted to make room for a more important Pod.
+    preempted: bool = False
+    #: The node that was cleared for it, as its status says.
+    nominated_node: str = ""
 
     def counts_like(self, other: "PodInfo") -> bool:
         """Whether it weighs on a node exactly as ``other`` does."""
@@ -63,7 +71,18 @@ def pod_info(pod: core_v1.Pod) -> PodInfo:
         pod=pod,
         node_name=spec.nodeName or "",
         terminating=meta.deletionTimestamp is not None,
+        images=tuple(container.image or "" for container in (*(spec.initContainers or ()), *spec.containers)),
+        started=pod.status.startTime or "",
+        preempted=_is_preempted(pod),
+        nominated_node=pod.status.nominatedNodeName or "",
     )
+
+
+def _is_preempted(pod: core_v1.Pod) -> bool:
+    if pod.metadata.deletionTimestamp is None:
+        return False
+    condition = find_condition(pod.status.conditions, "DisruptionTarget")
+    return condition is not None and condition.status == "True" and condition.reason == "PreemptionByScheduler"
 
 
 def _amounts(requests: Mapping[str, str] | None) -> dict[str, int]:
@@ -136,21 +155,32 @@ def host_ports(spec: core_v1.PodSpec) -> Ports:
     )
 
 
-def class_key(info: PodInfo, spread_selectors: Iterable[str]) -> bytes:
-    """What must be equal for two Pods to share results: all that any plugin reads."""
+def class_key(info: PodInfo, label_keys: Collection[str], plugin_parts: Sequence[Any]) -> bytes:
+    """What must be equal for two Pods to share results: all that any plugin reads.
+
+    Of the labels only those matter that the Pod's own terms or another Pod's
+    (``label_keys``) may look at, so that Pods with a label of their own each,
+    as those of a StatefulSet, share results all the same.
+    """
     spec = info.pod.spec
+    affinity = spec.affinity
+    own = bool(spec.topologySpreadConstraints) or (
+        affinity is not None and (affinity.podAffinity is not None or affinity.podAntiAffinity is not None)
+    )
+    labels = info.labels if own else {key: info.labels[key] for key in label_keys if key in info.labels}
     parts = [
         spec.nodeSelector,
-        spec.affinity,
+        affinity,
         spec.tolerations,
         spec.topologySpreadConstraints,
         sorted(info.requests.items()),
         info.assumed_cpu,
         info.assumed_memory,
         info.ports,
+        info.images,
         info.namespace,
-        # Only constraints look at the Pod's own labels.
-        sorted(info.labels.items()) if spec.topologySpreadConstraints else None,
-        list(spread_selectors),
+        info.priority,
+        sorted(labels.items()),
+        plugin_parts,
     ]
     return codec.encode(parts)

@@ -11,6 +11,7 @@ Source: Kubernetes' scheduling queue, by behaviour.
 """
 
 import heapq
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from tiphys.scheduler.config import Config
@@ -26,6 +27,8 @@ class _Entry:
     tried_at: float = 0.0
     #: Number of moves seen when the attempt began.
     moves: int = 0
+    #: Whose filters refused the Pod.
+    plugins: frozenset[str] = frozenset()
 
 
 class SchedulingQueue:
@@ -39,6 +42,8 @@ class SchedulingQueue:
         self._backoff: list[tuple[float, str]] = []
         self._in_backoff: dict[str, float] = {}
         self._unschedulable: dict[str, float] = {}
+        #: The same by what refused them, since most events help only what certain filters refused.
+        self._refused_by: dict[frozenset[str], dict[str, None]] = {}
         self._moves = 0
         self._counter = 0
 
@@ -55,15 +60,33 @@ class SchedulingQueue:
             self._activate(info.uid)
             return
         entry.info = info
-        if self._unschedulable.pop(info.uid, None) is not None:
+        if info.uid in self._unschedulable:
+            self._leave_unschedulable(info.uid)
             self._activate(info.uid)
 
     def remove(self, uid: str) -> None:
         """The Pod is gone, or has a node."""
+        self._leave_unschedulable(uid)
         self._entries.pop(uid, None)
         self._in_active.discard(uid)
         self._in_backoff.pop(uid, None)
-        self._unschedulable.pop(uid, None)
+
+    def counts(self) -> dict[str, int]:
+        """How many Pods wait where."""
+        return {
+            "active": len(self._in_active),
+            "backoff": len(self._in_backoff),
+            "unschedulable": len(self._unschedulable),
+        }
+
+    def find(self, uid: str) -> PodInfo | None:
+        entry = self._entries.get(uid)
+        return entry.info if entry is not None else None
+
+    def attempts(self, uid: str) -> int:
+        """Attempts that failed so far."""
+        entry = self._entries.get(uid)
+        return entry.attempts if entry is not None else 0
 
     def pop(self) -> PodInfo | None:
         """Take the next Pod, or None if none is active."""
@@ -80,16 +103,18 @@ class SchedulingQueue:
     def has_active(self) -> bool:
         return bool(self._in_active)
 
-    def refused(self, uid: str, now: float) -> None:
-        """No node would do for a Pod in flight."""
+    def refused(self, uid: str, now: float, plugins: frozenset[str] = frozenset()) -> None:
+        """No node would do for a Pod in flight; ``plugins`` refused it."""
         if (entry := self._entries.get(uid)) is None:
             return
         entry.attempts += 1
         entry.tried_at = now
+        entry.plugins = plugins
         if entry.moves != self._moves:
             self._back_off(uid, entry)
         else:
             self._unschedulable[uid] = now
+            self._refused_by.setdefault(plugins, {})[uid] = None
 
     def failed(self, uid: str, now: float) -> None:
         """A decision for a Pod in flight could not be carried out: try again after a pause."""
@@ -99,12 +124,31 @@ class SchedulingQueue:
         entry.tried_at = now
         self._back_off(uid, entry)
 
-    def move_all(self) -> None:
-        """Something changed that may help: all refused Pods are tried again, after their pause."""
+    def move(
+        self, concerned: Callable[[frozenset[str]], bool], helped: Callable[[PodInfo, frozenset[str]], bool]
+    ) -> None:
+        """Something changed: refused Pods that it may help are tried again, after their pause.
+
+        ``concerned`` says whether it matters to what certain filters refused, ``helped`` whether to one such Pod.
+        """
         self._moves += 1
-        for uid in list(self._unschedulable):
-            del self._unschedulable[uid]
-            self._back_off(uid, self._entries[uid])
+        for plugins in [plugins for plugins in self._refused_by if concerned(plugins)]:
+            for uid in [uid for uid in self._refused_by[plugins] if helped(self._entries[uid].info, plugins)]:
+                self._leave_unschedulable(uid)
+                self._back_off(uid, self._entries[uid])
+
+    def move_all(self) -> None:
+        """All refused Pods are tried again, after their pause."""
+        self.move(lambda _: True, lambda *_: True)
+
+    def _leave_unschedulable(self, uid: str) -> None:
+        if self._unschedulable.pop(uid, None) is None:
+            return
+        plugins = self._entries[uid].plugins
+        here = self._refused_by[plugins]
+        del here[uid]
+        if not here:
+            del self._refused_by[plugins]
 
     def tick(self, now: float) -> None:
         """Activate what has paused long enough, and flush what has waited too long for an event."""
@@ -116,7 +160,7 @@ class SchedulingQueue:
         for uid, since in list(self._unschedulable.items()):
             if now - since < self._config.unschedulable_seconds_max:
                 break
-            del self._unschedulable[uid]
+            self._leave_unschedulable(uid)
             self._activate(uid)
 
     def next_tick(self) -> float | None:

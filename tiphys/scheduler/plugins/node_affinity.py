@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from tiphys.api import core_v1
+from tiphys.scheduler.events import ClusterEvent, NodeChanged
 from tiphys.scheduler.nodes import Bools, Ints, NodeTable
 from tiphys.scheduler.plugins.interface import Plugin, Rows, scaled
 from tiphys.scheduler.pods import PodInfo
@@ -82,6 +83,21 @@ def has_required(info: PodInfo) -> bool:
     )
 
 
+def node_names(info: PodInfo) -> frozenset[str] | None:
+    """The nodes that the Pod names by field in every term, as a daemon's does; None if it leaves others open."""
+    affinity = _node_affinity(info)
+    required = affinity.requiredDuringSchedulingIgnoredDuringExecution if affinity is not None else None
+    if required is None or not required.nodeSelectorTerms:
+        return None
+    names: set[str] = set()
+    for term in required.nodeSelectorTerms:
+        wanted = [frozenset(r.values or ()) for r in term.matchFields or () if r.operator == "In"]
+        if not wanted:
+            return None
+        names |= frozenset.intersection(*wanted)
+    return frozenset(names)
+
+
 class NodeAffinity(Plugin):
     name = "NodeAffinity"
     filters = True
@@ -94,6 +110,9 @@ class NodeAffinity(Plugin):
 
     def reasons(self, info: PodInfo, nodes: NodeTable, row: int) -> list[str]:
         return ["node(s) didn't match Pod's node affinity/selector"]
+
+    def helped_by(self, info: PodInfo, event: ClusterEvent) -> bool:
+        return isinstance(event, NodeChanged) and required_matches(info, event.node)
 
 
 class PreferredNodeAffinity(Plugin):

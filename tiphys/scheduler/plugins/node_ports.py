@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from tiphys.scheduler.events import ClusterEvent, NodeChanged, PodGone
 from tiphys.scheduler.nodes import Bools, NodeTable
 from tiphys.scheduler.plugins.interface import Plugin, Rows
 from tiphys.scheduler.pods import PodInfo, Ports
@@ -23,6 +24,7 @@ class NodePorts(Plugin):
     reads = "usage"
     filters = True
     unresolvable = False
+    wakes = (NodeChanged, PodGone)
 
     def applies(self, info: PodInfo) -> bool:
         return bool(info.ports)
@@ -36,3 +38,8 @@ class NodePorts(Plugin):
 
     def reasons(self, info: PodInfo, nodes: NodeTable, row: int) -> list[str]:
         return ["node(s) didn't have free ports for the requested pod ports"]
+
+    def helped_by(self, info: PodInfo, event: ClusterEvent) -> bool:
+        if isinstance(event, PodGone):
+            return conflict(info.ports, event.info.ports)
+        return isinstance(event, NodeChanged)

@@ -3,6 +3,7 @@
 import numpy as np
 
 from tiphys.api import core_v1
+from tiphys.scheduler.events import ClusterEvent, NodeChanged
 from tiphys.scheduler.nodes import Bools, NodeTable
 from tiphys.scheduler.plugins.interface import Plugin, Rows
 from tiphys.scheduler.plugins.taint_toleration import tolerates
@@ -22,3 +23,6 @@ class NodeUnschedulable(Plugin):
 
     def reasons(self, info: PodInfo, nodes: NodeTable, row: int) -> list[str]:
         return ["node(s) were unschedulable"]
+
+    def helped_by(self, info: PodInfo, event: ClusterEvent) -> bool:
+        return isinstance(event, NodeChanged) and not event.node.spec.unschedulable

@@ -1,19 +1,57 @@
 """All plugins, in the order in which they filter, which is the order in which reasons are given."""
 
+from collections.abc import Callable, Sequence
+
+from tiphys.scheduler.plugins.image_locality import ImageLocality
+from tiphys.scheduler.plugins.inter_pod_affinity import InterPodAffinity
 from tiphys.scheduler.plugins.interface import Plugin
 from tiphys.scheduler.plugins.node_affinity import NodeAffinity, PreferredNodeAffinity
 from tiphys.scheduler.plugins.node_ports import NodePorts
 from tiphys.scheduler.plugins.node_resources import NodeResourcesBalancedAllocation, NodeResourcesFit
 from tiphys.scheduler.plugins.node_unschedulable import NodeUnschedulable
+from tiphys.scheduler.plugins.pod_topology_spread import Groups, PodTopologySpread
 from tiphys.scheduler.plugins.taint_toleration import TaintToleration
+from tiphys.scheduler.plugins.volume_binding import VolumeBinding, Volumes
 
-#: PodTopologySpread is made per class of Pods; see ``classes.py``.
-PLUGINS: tuple[Plugin, ...] = (
-    NodeUnschedulable(),
-    TaintToleration(),
-    NodeAffinity(),
-    PreferredNodeAffinity(),
-    NodePorts(),
-    NodeResourcesFit(),
-    NodeResourcesBalancedAllocation(),
+#: One row per plugin; NodeAffinity has two, since few Pods have preferences.
+PLUGINS: tuple[Callable[[], Plugin], ...] = (
+    NodeUnschedulable,
+    TaintToleration,
+    NodeAffinity,
+    PreferredNodeAffinity,
+    NodePorts,
+    NodeResourcesFit,
+    VolumeBinding,
+    PodTopologySpread,
+    InterPodAffinity,
+    NodeResourcesBalancedAllocation,
+    ImageLocality,
 )
+#: Names that configurations may mention though nothing stands behind them here: what they do, others do.
+BUILT_IN = frozenset(
+    {
+        "DefaultBinder",
+        "DefaultPreemption",
+        "DynamicResources",
+        "NodeDeclaredFeatures",
+        "NodeName",
+        "NodeVolumeLimits",
+        "PrioritySort",
+        "SchedulingGates",
+        "VolumeRestrictions",
+        "VolumeZone",
+    }
+)
+
+
+def default_plugins(groups: Groups | None = None, volumes: Volumes | None = None) -> Sequence[Plugin]:
+    """All plugins as they are without configuration."""
+
+    def made(plugin: Callable[[], Plugin]) -> Plugin:
+        if plugin is PodTopologySpread:
+            return PodTopologySpread(groups)
+        if plugin is VolumeBinding:
+            return VolumeBinding(volumes)
+        return plugin()
+
+    return [made(plugin) for plugin in PLUGINS]

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from tiphys.api import core_v1
+from tiphys.scheduler.events import ClusterEvent, NodeChanged
 from tiphys.scheduler.nodes import Bools, Ints, NodeTable
 from tiphys.scheduler.plugins.interface import Plugin, Rows, scaled
 from tiphys.scheduler.pods import PodInfo
@@ -27,12 +28,21 @@ def tolerates(tolerations: Sequence[core_v1.Toleration], taint: core_v1.Taint) -
     return any(_toleration_covers(toleration, taint) for toleration in tolerations)
 
 
+def _bears(tolerations: Sequence[core_v1.Toleration], taints: Sequence[core_v1.Taint]) -> bool:
+    return all(tolerates(tolerations, taint) for taint in taints if taint.effect in ("NoSchedule", "NoExecute"))
+
+
 def bears_all(info: PodInfo, node: core_v1.Node) -> bool:
     """Whether no taint of the node keeps the Pod away."""
+    return _bears(info.pod.spec.tolerations or (), node.spec.taints or ())
+
+
+def bearing_rows(info: PodInfo, nodes: NodeTable, rows: Rows) -> Bools:
+    """Rows none of whose taints keeps the Pod away."""
     tolerations = info.pod.spec.tolerations or ()
-    return all(
-        tolerates(tolerations, taint) for taint in node.spec.taints or () if taint.effect in ("NoSchedule", "NoExecute")
-    )
+    # Many nodes, few different sets of taints.
+    borne = np.fromiter((_bears(tolerations, taints) for taints in nodes.taint_sets), bool, len(nodes.taint_sets))
+    return borne[nodes.taints[rows]]
 
 
 class TaintToleration(Plugin):
@@ -41,20 +51,22 @@ class TaintToleration(Plugin):
     weight = 3
 
     def filter(self, info: PodInfo, nodes: NodeTable, rows: Rows) -> Bools:
-        found = (nodes.nodes[row] for row in rows.tolist())
-        return np.fromiter((n is not None and bears_all(info, n) for n in found), bool, len(rows))
+        return bearing_rows(info, nodes, rows)
 
     def reasons(self, info: PodInfo, nodes: NodeTable, row: int) -> list[str]:
         return ["node(s) had untolerated taint(s)"]
 
+    def helped_by(self, info: PodInfo, event: ClusterEvent) -> bool:
+        return isinstance(event, NodeChanged) and bears_all(info, event.node)
+
     def score(self, info: PodInfo, nodes: NodeTable, rows: Rows) -> Ints:
         tolerations = [t for t in info.pod.spec.tolerations or () if t.effect in (None, "", "PreferNoSchedule")]
 
-        def unborne(node: core_v1.Node | None) -> int:
-            taints = (node.spec.taints or ()) if node is not None else ()
+        def unborne(taints: Sequence[core_v1.Taint]) -> int:
             return sum(t.effect == "PreferNoSchedule" and not tolerates(tolerations, t) for t in taints)
 
-        return np.fromiter((unborne(nodes.nodes[row]) for row in rows.tolist()), np.int64, len(rows))
+        points = np.fromiter(map(unborne, nodes.taint_sets), np.int64, len(nodes.taint_sets))
+        return points[nodes.taints[rows]]
 
     def normalized(self, scores: Ints) -> Ints | None:
         return scaled(scores, reverse=True)

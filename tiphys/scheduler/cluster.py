@@ -1,0 +1,66 @@
+"""What the scheduler knows besides Pods and nodes: volumes, disruption budgets and namespaces, from informers."""
+
+from collections.abc import Callable, Sequence
+
+from tiphys.api import core_v1, policy_v1, storage_v1
+from tiphys.client import Informer, Informers
+from tiphys.machinery import selectors
+from tiphys.scheduler.events import ClusterEvent, NamespaceChanged, VolumesChanged
+from tiphys.scheduler.nodes import NodeTable
+from tiphys.scheduler.preemption import Budget, Budgets
+
+Happened = Callable[[ClusterEvent], None]
+
+
+class InformedVolumes:
+    """``Volumes`` of the informers' caches."""
+
+    def __init__(self, informers: Informers, happened: Happened) -> None:
+        self._claims: Informer[core_v1.PersistentVolumeClaim] = informers.of(core_v1.PersistentVolumeClaim)
+        self._volumes: Informer[core_v1.PersistentVolume] = informers.of(core_v1.PersistentVolume)
+        self._classes: Informer[storage_v1.StorageClass] = informers.of(storage_v1.StorageClass)
+        self._volumes.add_index("scheduler/class", lambda volume: [volume.spec.storageClassName or ""])
+        changed = VolumesChanged()
+        for informer in (self._claims, self._volumes, self._classes):
+            informer.add_handler(lambda _: happened(changed), lambda _, __: happened(changed), lambda _: None)
+
+    def find_claim(self, namespace: str, name: str) -> core_v1.PersistentVolumeClaim | None:
+        return self._claims.get(f"{namespace}/{name}")
+
+    def find_volume(self, name: str) -> core_v1.PersistentVolume | None:
+        return self._volumes.get(name)
+
+    def find_class(self, name: str) -> storage_v1.StorageClass | None:
+        return self._classes.get(name)
+
+    def volumes_of_class(self, name: str) -> Sequence[core_v1.PersistentVolume]:
+        return self._volumes.by_index("scheduler/class", name)
+
+
+def follow_budgets(informers: Informers) -> Budgets:
+    """Disruption budgets, kept up to date."""
+    budgets = Budgets()
+
+    def put(budget: policy_v1.PodDisruptionBudget) -> None:
+        meta, status = budget.metadata, budget.status
+        selector = selectors.from_label_selector(budget.spec.selector)
+        disrupted = frozenset(status.disruptedPods or ())
+        budgets.put(meta.name, Budget(meta.namespace, selector, status.disruptionsAllowed or 0, disrupted))
+
+    informers.of(policy_v1.PodDisruptionBudget).add_handler(
+        put, lambda _, new: put(new), lambda old: budgets.remove(old.metadata.namespace, old.metadata.name)
+    )
+    return budgets
+
+
+def follow_namespaces(informers: Informers, nodes: NodeTable, happened: Happened) -> None:
+    """Tell the table the labels of namespaces, which selectors of Pod affinity look at."""
+
+    def put(namespace: core_v1.Namespace) -> None:
+        if nodes.terms.labels_of(namespace.metadata.name) != namespace.metadata.labels:
+            nodes.terms.set_namespace(namespace.metadata.name, namespace.metadata.labels)
+            happened(NamespaceChanged())
+
+    informers.of(core_v1.Namespace).add_handler(
+        put, lambda _, new: put(new), lambda old: nodes.terms.set_namespace(old.metadata.name, None)
+    )
