@@ -93,7 +93,17 @@ def test_describe_config_map(place: Place) -> None:
 
 
 @pytest.mark.parametrize(
-    "words", ["delete pod", "delete pod nope", "delete cm -l a=b", "delete ns default", "exec nope -- ls", "exec nope"]
+    "words",
+    [
+        "delete pod",
+        "delete pod nope",
+        "delete cm -l a=b",
+        "delete ns default",
+        "exec nope -- ls",
+        "exec nope",
+        "logs bare -c a",
+        "logs bare",
+    ],
 )
 def test_refusals(place: Place, words: str) -> None:
     verb, *rest = words.split()

@@ -63,7 +63,7 @@ def _state(w: Writer, status: Dict) -> None:
 def _one_state(w: Writer, title: str, state: Dict) -> None:
     if running := state.get("running"):
         w.line(2, f"{title}:", "Running")
-        w.line(3, "Started:", time_text(running.get("startedAt")))
+        w.line(3, "Started:", _instant(running.get("startedAt")))
     elif ended := state.get("terminated"):
         w.line(2, f"{title}:", "Terminated")
         for heading, field in (("Reason", "reason"), ("Message", "message")):
@@ -72,12 +72,17 @@ def _one_state(w: Writer, title: str, state: Dict) -> None:
         w.line(3, "Exit Code:", ended.get("exitCode", 0))
         if ended.get("signal"):
             w.line(3, "Signal:", ended["signal"])
-        w.line(3, "Started:", time_text(ended.get("startedAt")))
-        w.line(3, "Finished:", time_text(ended.get("finishedAt")))
+        w.line(3, "Started:", _instant(ended.get("startedAt")))
+        w.line(3, "Finished:", _instant(ended.get("finishedAt")))
     else:
         w.line(2, f"{title}:", "Waiting")
         if reason := (state.get("waiting") or {}).get("reason"):
             w.line(3, "Reason:", reason)
+
+
+def _instant(text: str | None) -> str:
+    """A container that never started has the zero of Kubernetes' times."""
+    return time_text(text) if text else "Mon, 01 Jan 0001 00:00:00 +0000"
 
 
 def resources(w: Writer, found: Dict, level: int = 2) -> None:
