@@ -21,12 +21,14 @@ from tiphys.runtime.spawning import Spawner
 async def remove(cluster: Cluster, config: ClusterConfig) -> None:
     """All of it; repeating it is fine."""
     if (cluster.data / "runtime").exists():
-        ensure_spawner(cluster, config)
+        spawner_process = process.find_process(ensure_spawner(cluster, config))
         async with node_runtime.runtime(cluster, config) as runtime:
             await runtime.purge()
         async with Spawner(cluster.spawner_socket, lambda _: None) as spawner:
             with contextlib.suppress(ConnectionError):
                 await spawner.call("quit")
+        if spawner_process is not None:
+            process.end(spawner_process, grace_seconds=2)
     if left := process.read_pid_file(cluster.pid_file("spawner")):
         process.end(left, grace_seconds=2)
     network = node_runtime.network(cluster, config)

@@ -119,6 +119,8 @@ class _Pipes:
 def _run_child(report: socket.socket, work: Callable[[], None]) -> None:
     """The child's life until it executes; never returns."""
     try:
+        # A child that is half set up when the spawner is killed would wait for ever for an answer.
+        syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
         setup.reset_signals()
         work()
     except StepError as error:
@@ -148,6 +150,7 @@ def start_container(spec: Spec) -> Process:
         if terminal:
             master = setup.open_terminal()
             socket.send_fds(theirs, [b"terminal"], [master])
+        setup.outlive_parent()
         setup.execute(process, filter_program)
 
     try:

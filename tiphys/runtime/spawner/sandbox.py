@@ -46,6 +46,7 @@ def live(spec: Spec, report: socket.socket) -> NoReturn:
     report.send(b"made")
     report.recv(16)
     if spec["init"]:
+        setup.outlive_parent()
         report.close()
         collect_the_dead()
     os._exit(0)

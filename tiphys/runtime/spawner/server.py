@@ -11,6 +11,7 @@ import contextlib
 import fcntl
 import json
 import os
+import select
 import selectors
 import signal
 import socket
@@ -28,6 +29,8 @@ from tiphys.runtime.spawner.steps import StepError
 Spec = dict[str, Any]
 PACKET_BYTES_MAX = 4 * 1024 * 1024
 PIPE_BYTES = 1024 * 1024
+#: How often, and how long apart, to look whether another spawner listens already.
+OTHER_TRIES, OTHER_SECONDS = 100, 0.01
 SO_SNDBUFFORCE = 32
 SEALED = "TIPHYS_SPAWNER_SEALED"
 
@@ -66,6 +69,9 @@ class Server:
         self._quit = False
 
     def run(self) -> None:
+        lock = self._lock()
+        if lock is None:
+            return
         listener = self._listen()
         wake_read, wake_write = socket.socketpair()
         wake_read.setblocking(False)
@@ -87,6 +93,26 @@ class Server:
             for key, _ in self._selector.select():
                 key.data()
         os.unlink(self._path)
+        os.close(lock)
+
+    def _lock(self) -> int | None:
+        """What says that this is the only spawner of its socket. None if there is one, once that one listens.
+
+        Whoever started that one may have been killed before it wrote down whom it had started.
+        """
+        lock = os.open(f"{self._path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            # Not flock, which children would go on holding.
+            fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(lock)
+            with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as probe:
+                for _ in range(OTHER_TRIES):
+                    if probe.connect_ex(self._path) == 0:
+                        break
+                    select.select([], [], [], OTHER_SECONDS)
+            return None
+        return lock
 
     def _listen(self) -> socket.socket:
         with contextlib.suppress(FileNotFoundError):

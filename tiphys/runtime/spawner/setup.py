@@ -40,6 +40,11 @@ TIOCGPTN = 0x80045430
 UNBLOCKABLE = {signal.SIGKILL, signal.SIGSTOP}
 
 
+def outlive_parent() -> None:
+    """From now on the child goes on when the spawner is killed."""
+    syscalls.prctl(syscalls.PR_SET_PDEATHSIG, 0)
+
+
 def reset_signals() -> None:
     """What the spawner handles or ignores is the default again in a container."""
     for number in signal.valid_signals() - UNBLOCKABLE:
