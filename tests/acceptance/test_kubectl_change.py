@@ -50,7 +50,10 @@ CREATE = [
     Step("auth can-i get pods --as=system:serviceaccount:{ns}:robot", r"\Ayes\n\Z"),
     Step("auth can-i list pods --as=system:serviceaccount:{ns}:robot", r"\Ano\n\Z", 1),
     Step("describe rolebinding rb", r"^  ServiceAccount +robot +t-"),
-    Step("create clusterrole {ns} --verb=get --non-resource-url=/x", r"^clusterrole.rbac.authorization.k8s.io/\S+ created$"),
+    Step(
+        "create clusterrole {ns} --verb=get --non-resource-url=/x",
+        r"^clusterrole.rbac.authorization.k8s.io/\S+ created$",
+    ),
     Step("describe clusterrole {ns}", r"^ +\[/x\] +\[\] +\[get\]$"),
     Step("create clusterrolebinding {ns} --clusterrole={ns} --user=u", r"^clusterrolebinding.\S+ created$"),
     Step("delete clusterrole,clusterrolebinding {ns}", r'^clusterrolebinding.rbac.authorization.k8s.io "\S+" deleted$'),
@@ -81,11 +84,18 @@ APPLY = [
     # The field that went is pruned, and what somebody else has set stays.
     Step("get cm one -o jsonpath='{.data} {.metadata.labels}'", r'\A\{"a":"1","c":"3"\} \{"by":"hand","p":"q"\}\Z'),
     Step("apply view-last-applied cm one", r'^  c: "3"$'),
-    Step("apply -f - --prune -l p=q --prune-allowlist=core/v1/ConfigMap", r"^configmap/two created\n(.*\n)*configmap/one pruned$",
-         stdin=CONFIG_MAP.replace("one", "two")),
+    Step(
+        "apply -f - --prune -l p=q --prune-allowlist=core/v1/ConfigMap",
+        r"^configmap/two created\n(.*\n)*configmap/one pruned$",
+        stdin=CONFIG_MAP.replace("one", "two"),
+    ),
     Step("apply --server-side -f -", r"^error: Server-side apply not available on the server", 1, stdin=CONFIG_MAP),
-    Step("apply -f -", r"metadata.labels: Invalid value: \"a b\": a valid label must", 1,
-         stdin=CONFIG_MAP.replace("p: q", "p: a b")),
+    Step(
+        "apply -f -",
+        r"metadata.labels: Invalid value: \"a b\": a valid label must",
+        1,
+        stdin=CONFIG_MAP.replace("p: q", "p: a b"),
+    ),
 ]
 
 CHANGE = [
@@ -104,19 +114,34 @@ CHANGE = [
     Step("""patch cm one --type=merge -p '{"data":{"z":null}}'""", r"^configmap/one patched$"),
     Step("""patch cm one --type=json -p '[{"op":"add","path":"/data/y","value":"1"}]'""", r"^configmap/one patched$"),
     Step("get cm one -o jsonpath={.data}", r'\A\{"c":"four","y":"1"\}\Z'),
-    Step("""patch cm one --type=json -p '[{"op":"test","path":"/data/y","value":"2"}]'""",
-         r"^The request is invalid: the server rejected our request due to an error in our request$", 1),
-    Step("""patch cm one -p '{"data":{"z":1}}'""", r"^The request is invalid: patch: Invalid value: \"map\[data:map\[z:1\]\]\": ", 1),
+    Step(
+        """patch cm one --type=json -p '[{"op":"test","path":"/data/y","value":"2"}]'""",
+        r"^The request is invalid: the server rejected our request due to an error in our request$",
+        1,
+    ),
+    Step(
+        """patch cm one -p '{"data":{"z":1}}'""",
+        r"^The request is invalid: patch: Invalid value: \"map\[data:map\[z:1\]\]\": ",
+        1,
+    ),
     Step("patch cm nope -p '{}'", r'^Error from server \(NotFound\): configmaps "nope" not found$', 1),
     Step("create configmap one --from-literal=a=b --dry-run=client -o yaml", r"^  creationTimestamp: null$"),
     Step("replace -f -", r"^configmap/one replaced$", stdin=CONFIG_MAP),
     Step("get cm one -o jsonpath={.data}", r'\A\{"a":"1","b":"2"\}\Z'),
-    Step("replace -f -", r'^Error from server \(Conflict\): error when replacing "STDIN": Operation cannot be fulfilled on'
-         r' configmaps "one": the object has been modified; please apply your changes to the latest version and try again$',
-         1, stdin=CONFIG_MAP.replace("name: one", "name: one, resourceVersion: '1'")),
+    Step(
+        "replace -f -",
+        r'^Error from server \(Conflict\): error when replacing "STDIN": Operation cannot be fulfilled on'
+        r' configmaps "one": the object has been modified; please apply your changes to the latest version and try again$',
+        1,
+        stdin=CONFIG_MAP.replace("name: one", "name: one, resourceVersion: '1'"),
+    ),
     Step("replace --force -f -", r'^configmap "one" deleted\nconfigmap/one replaced$', stdin=CONFIG_MAP),
-    Step("replace -f -", r'^Error from server \(NotFound\): error when replacing "STDIN": configmaps "nope" not found$', 1,
-         stdin=CONFIG_MAP.replace("one", "nope")),
+    Step(
+        "replace -f -",
+        r'^Error from server \(NotFound\): error when replacing "STDIN": configmaps "nope" not found$',
+        1,
+        stdin=CONFIG_MAP.replace("one", "nope"),
+    ),
 ]
 
 DELETE = [
@@ -127,7 +152,11 @@ DELETE = [
     Step("delete cm one --ignore-not-found", r"\A\Z"),
     Step("wait --for=delete cm/one --timeout=1s", r"\A\Z"),
     Step("delete svc -l nope=1", r"^No resources found$"),
-    Step("delete ns default", r'^Error from server \(Forbidden\): namespaces "default" is forbidden: this namespace may not be deleted$', 1),
+    Step(
+        "delete ns default",
+        r'^Error from server \(Forbidden\): namespaces "default" is forbidden: this namespace may not be deleted$',
+        1,
+    ),
     Step(f"create deployment d --image={IMAGE} -- {STAY}", r"created$"),
     Step("rollout status deploy/d --timeout=20s", r"successfully rolled out$"),
     Step("delete deploy d --cascade=orphan", r'^deployment.apps "d" deleted$'),
@@ -188,7 +217,14 @@ NAMESPACE = [
     Step("get deploy,rs,pods,cm -n {ns}-x", r"^No resources found"),
 ]
 
-TABLES = {"create": CREATE, "apply": APPLY, "change": CHANGE, "delete": DELETE, "validation": VALIDATION, "namespace": NAMESPACE}
+TABLES = {
+    "create": CREATE,
+    "apply": APPLY,
+    "change": CHANGE,
+    "delete": DELETE,
+    "validation": VALIDATION,
+    "namespace": NAMESPACE,
+}
 
 
 @pytest.mark.parametrize("name", TABLES)
