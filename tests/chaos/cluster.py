@@ -12,11 +12,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
 from tiphys.cli import identities
 from tiphys.cli.cluster import Cluster
 from tiphys.cli.supervisor import process
 from tiphys.client import Client
 from tiphys.network.config import NetworkConfig
+from tiphys.runtime.records import Sandbox
 
 COMMAND = [sys.executable, "-c", "from tiphys.cli.main import main; main()"]
 PATIENCE_SECONDS = 60.0
@@ -100,9 +103,17 @@ class Place:
             "namespaces": len(os.listdir(self.cluster.run / "ns")),
             "links": len(ports) - 1,
             "groups": len(folders),
-            "sandboxes": len(os.listdir(self.cluster.data / "runtime" / "sandboxes")),
+            "sandboxes": len(self._sandboxes()),
             "volumes": len(os.listdir(self.cluster.data / "kubelet" / "pods")),
         }
+
+    def _sandboxes(self) -> set[str]:
+        """Pods that have sandboxes; those of a Pod's earlier attempts may stay a while."""
+        folder = self.cluster.data / "runtime" / "sandboxes"
+        records = [
+            msgspec.json.decode((place / "record.json").read_bytes(), type=Sandbox) for place in folder.iterdir()
+        ]
+        return {record.message().metadata.uid for record in records}
 
 
 def groups(cluster_id: str) -> list[Path]:

@@ -13,6 +13,7 @@ import pytest
 import tiphys.runtime.spawner
 from tests.runtime.conftest import Spawned, eventually, running
 from tiphys.runtime.cri import api_pb2
+from tiphys.runtime.records import Records, Sandbox
 
 pytestmark = pytest.mark.root
 
@@ -53,3 +54,13 @@ async def test_containers_outlive_the_spawner(folder: Path, spawner: Spawned, bu
         assert (await second.status(stopped)).exit_code == 255
         await eventually(lambda: not Path(f"/proc/{pids[1]}").exists())
         await second.runtime.purge()
+
+
+def test_what_a_kill_left_half_made_is_removed(tmp_path: Path) -> None:
+    whole = Records(tmp_path, Sandbox)
+    whole.save(Sandbox(id="whole", created_at=1, config=b""))
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "torn").mkdir()
+    (tmp_path / "torn" / "record.json").write_bytes(b'{"id": "to')
+    assert [record.id for record in Records(tmp_path, Sandbox)] == ["whole"]
+    assert [path.name for path in tmp_path.iterdir()] == ["whole"]

@@ -3,6 +3,8 @@
 One file each, replaced as a whole. CRI's own messages are kept in their wire form.
 """
 
+import logging
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -11,6 +13,7 @@ import msgspec
 
 from tiphys.runtime.cri import api_pb2
 
+logger = logging.getLogger(__name__)
 T = TypeVar("T", bound="_Record")
 
 
@@ -77,9 +80,15 @@ class Records(Generic[T]):
         self._items: dict[str, T] = {}
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         decoder = msgspec.json.Decoder(kind)
-        for path in folder.glob("*/record.json"):
-            record = decoder.decode(path.read_bytes())
-            self._items[record.id] = record
+        for place in folder.iterdir():
+            try:
+                record = decoder.decode((place / "record.json").read_bytes())
+            except (FileNotFoundError, msgspec.DecodeError) as error:
+                # A kill between the folder and its record, or halfway through their removal.
+                logger.warning("%s is removed: %s", place, error)
+                shutil.rmtree(place, ignore_errors=True)
+            else:
+                self._items[record.id] = record
 
     def folder(self, record_id: str) -> Path:
         """A place of the record's own, for whatever belongs to it."""
