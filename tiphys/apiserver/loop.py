@@ -11,7 +11,7 @@ from tiphys.apiserver.cache import Cache
 from tiphys.apiserver.config import ApiServerConfig
 from tiphys.apiserver.handler import Handler, Routes, Verb
 from tiphys.apiserver.objects import CachedObjects
-from tiphys.apiserver.registry import pods, scale
+from tiphys.apiserver.registry import eviction, pods, scale
 from tiphys.apiserver.registry.endpoint import Endpoint, Services
 from tiphys.apiserver.seams import Objects, Seams
 from tiphys.apiserver.server import Listener
@@ -28,7 +28,7 @@ SUBRESOURCES: Mapping[tuple[str, str, str, str], Verb] = {
     ("", "", "scale", "update"): scale.update,
     ("", "", "scale", "patch"): scale.patch,
     ("", "pods", "binding", "create"): pods.bind,
-    ("", "pods", "eviction", "create"): pods.evict,
+    ("", "pods", "eviction", "create"): eviction.evict,
 }
 
 #: Makes the security and publication side once there are objects to read.
@@ -61,7 +61,7 @@ class ApiServer:
         self._feeder: asyncio.Task[None] | None = None
         self._allocator = ServiceAllocator(config, self._ids)
         endpoints_hubs: dict[int, Hub] = {}
-        services = Services(store, self._cache, self._clock, self._ids, config)
+        services = Services(store, self._cache, self._clock, self._ids, config, objects=self._objects)
         self._endpoints: list[Endpoint] = []
         for row in table.RESOURCES:
             if row.virtual:

@@ -12,6 +12,7 @@ from tiphys.controllers.config import Config
 from tiphys.controllers.cronjob.controller import CronJobController
 from tiphys.controllers.daemonset.controller import DaemonSetController
 from tiphys.controllers.deployment.controller import DeploymentController
+from tiphys.controllers.disruption.controller import DisruptionController
 from tiphys.controllers.endpoints.controller import EndpointsController
 from tiphys.controllers.endpointslice.controller import EndpointSliceController
 from tiphys.controllers.garbagecollector.controller import GarbageCollector
@@ -21,6 +22,7 @@ from tiphys.controllers.nodeipam.controller import NodeIpamController
 from tiphys.controllers.nodelifecycle.controller import NodeLifecycleController
 from tiphys.controllers.podgc.controller import PodGCController
 from tiphys.controllers.replicaset.controller import ReplicaSetController
+from tiphys.controllers.replicationcontroller.controller import ReplicationControllerController
 from tiphys.controllers.rootca.controller import RootCAController
 from tiphys.controllers.serviceaccount.controller import ServiceAccountController
 from tiphys.controllers.statefulset.controller import StatefulSetController
@@ -34,11 +36,13 @@ CONTROLLERS: tuple[type[Controller], ...] = (
     RootCAController,
     DeploymentController,
     ReplicaSetController,
+    ReplicationControllerController,
     DaemonSetController,
     StatefulSetController,
     JobController,
     CronJobController,
     TTLAfterFinishedController,
+    DisruptionController,
     EndpointSliceController,
     EndpointsController,
     NodeLifecycleController,

@@ -9,7 +9,7 @@ from tiphys.apiserver.config import ApiServerConfig
 from tiphys.apiserver.entries import Entry, View, tail_of
 from tiphys.apiserver.negotiation import PLAIN, Form
 from tiphys.apiserver.requestinfo import first
-from tiphys.apiserver.seams import Admission, AllowAll, Attributes
+from tiphys.apiserver.seams import Admission, AllowAll, Attributes, Objects
 from tiphys.apiserver.shapes import Shaper
 from tiphys.apiserver.table import Include, include_of
 from tiphys.apiserver.watch import Hub
@@ -33,6 +33,8 @@ class Services:
     ids: Ids
     config: ApiServerConfig
     admission: Admission = field(default_factory=AllowAll)
+    #: Other resources, for the few paths that concern more than one.
+    objects: Objects | None = None
 
 
 class Allocator(Protocol):

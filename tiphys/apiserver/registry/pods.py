@@ -1,12 +1,11 @@
-"""Pods have two paths of their own: ``binding``, by which a scheduler places them, and ``eviction``.
+"""``pods/binding``, by which a scheduler places a Pod.
 
-Source: Kubernetes API reference, Binding v1 and Eviction v1 policy; the Pod registry, by behaviour.
+Source: Kubernetes API reference, Binding v1; the Pod registry, by behaviour.
 """
 
-from tiphys.api import core_v1, meta_v1, policy_v1
+from tiphys.api import core_v1
 from tiphys.apiserver import decoding
 from tiphys.apiserver.entries import Entry
-from tiphys.apiserver.registry.deleting import delete_object
 from tiphys.apiserver.registry.endpoint import Call, success
 from tiphys.apiserver.registry.updating import change_object
 from tiphys.machinery import errors, fields, times
@@ -86,16 +85,3 @@ def _place(call: Call, pod: core_v1.Pod, binding: core_v1.Binding) -> None:
                 condition.reason = condition.message = None
             return
     conditions.append(core_v1.PodCondition(type="PodScheduled", status="True", lastTransitionTime=now))
-
-
-async def evict(call: Call) -> Response:
-    """Delete the Pod gracefully."""
-    eviction = decoding.decode(policy_v1.Eviction, call.request, "policy/v1", "Eviction", call.attributes.warnings)
-    attributes = call.attributes
-    if eviction.metadata.name and eviction.metadata.name != attributes.name:
-        raise errors.BadRequest("name in URL does not match name in Eviction object")
-    options = eviction.deleteOptions or meta_v1.DeleteOptions()
-    if options.dryRun:
-        attributes.dry_run = True
-    await delete_object(call, options)
-    return success(201, code=201)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import msgspec
 
 from tiphys.api import apps_v1, core_v1
-from tiphys.client import Done, Expectations, RequeueAfter, Result
+from tiphys.client import Done, Expectations, Informer, RequeueAfter, Result
 from tiphys.controllers import ownership
 from tiphys.controllers import pods as podfacts
 from tiphys.controllers.base import Context, Controller
@@ -20,20 +20,32 @@ class ReplicaSetController(Controller):
     name = "replicaset"
     component = "replicaset-controller"
     concurrency = 5
+    #: What the Pods' owner references say.
+    kind = "ReplicaSet"
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
-        self.sets = self.informers.of(apps_v1.ReplicaSet)
+        self.sets = self._informer()
         self.pods = self.informers.of(core_v1.Pod)
         self.expectations = Expectations(context.clock)
         self._control = PodControl(context.client, self.recorder, self.expectations)
-        self._set_client = self.client.of(apps_v1.ReplicaSet)
         self._pod_client = self.client.of(core_v1.Pod)
         self.sets.add_index("controller", ownership.index_by_controller)
         self.sets.add_index("namespace", lambda rs: (rs.metadata.namespace,))
         self.pods.add_index("controller", ownership.index_by_controller)
         self.sets.add_handler(self._set_added, self._set_updated, self._set_deleted)
         self.pods.add_handler(self._pod_added, self._pod_updated, self._pod_deleted)
+
+    # How sets are read and written; ReplicationControllers are sets by another name
+
+    def _informer(self) -> Informer[apps_v1.ReplicaSet]:
+        return self.informers.of(apps_v1.ReplicaSet)
+
+    async def _fresh(self, rs: apps_v1.ReplicaSet) -> apps_v1.ReplicaSet:
+        return await self.client.of(apps_v1.ReplicaSet).get(rs.metadata.name, rs.metadata.namespace)
+
+    async def _put_status(self, rs: apps_v1.ReplicaSet) -> None:
+        await self.client.of(apps_v1.ReplicaSet).update_status(rs)
 
     # Events
 
@@ -99,7 +111,7 @@ class ReplicaSetController(Controller):
         """The ReplicaSet that controls ``pod``, in the very incarnation that it names."""
         for owner in pod.metadata.ownerReferences:
             if owner.controller:
-                if owner.kind != "ReplicaSet":
+                if owner.kind != self.kind:
                     return None
                 rs = self.sets.get(f"{pod.metadata.namespace}/{owner.name}")
                 return rs if rs is not None and rs.metadata.uid == owner.uid else None
@@ -175,7 +187,7 @@ class ReplicaSetController(Controller):
 
     async def _still_there(self, rs: apps_v1.ReplicaSet) -> bool:
         try:
-            fresh = await self._set_client.get(rs.metadata.name, rs.metadata.namespace)
+            fresh = await self._fresh(rs)
         except errors.NotFound:
             return False
         return fresh.metadata.uid == rs.metadata.uid and fresh.metadata.deletionTimestamp is None
@@ -184,12 +196,12 @@ class ReplicaSetController(Controller):
         if new == rs.status:
             return
         try:
-            await self._set_client.update_status(msgspec.structs.replace(rs, status=new))
+            await self._put_status(msgspec.structs.replace(rs, status=new))
         except errors.Conflict:
             # The scaler writes the same object: say it once more on top of that, or wait for its event.
-            fresh = await self._set_client.get(rs.metadata.name, rs.metadata.namespace)
+            fresh = await self._fresh(rs)
             if fresh.metadata.uid == rs.metadata.uid:
-                await self._set_client.update_status(msgspec.structs.replace(fresh, status=new))
+                await self._put_status(msgspec.structs.replace(fresh, status=new))
         except errors.NotFound:
             # Deleted meanwhile; its event is on the way.
             return
