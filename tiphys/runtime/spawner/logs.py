@@ -87,16 +87,19 @@ class Stream:
 
     def drain(self) -> None:
         """Take all that is there now; what background processes write later is pumped as it comes."""
-        before = -1
-        while before != 0:
+        while True:
             try:
                 data = os.read(self.descriptor, READ_BYTES)
-            except (BlockingIOError, OSError):
+            except BlockingIOError:
                 return
-            before = len(data)
-            if data:
-                self._tee(data)
-                self._write(data)
+            except OSError:
+                data = b""
+            if not data:
+                # Nobody is left to end the last line, and whoever hears of the end may read the log at once.
+                self._flush()
+                return
+            self._tee(data)
+            self._write(data)
 
     def _tee(self, data: bytes) -> None:
         for listener in list(self._listeners):
