@@ -1,0 +1,345 @@
+"""A whole cluster in a test: apply, let time pass, look.
+
+```python
+with Cluster(nodes=3) as cluster:
+    cluster.apply("web.yaml")
+    cluster.advance_until("deployment/web", "Available", within="5m")
+    assert cluster.get("deployment/web").status.readyReplicas == 3
+```
+
+Every call returns once all has happened that could without time passing; time
+passes in ``advance`` and ``advance_until`` alone. The same seed gives the same
+history, byte for byte.
+"""
+
+import asyncio
+import builtins
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from datetime import datetime
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from tiphys.api import core_v1
+from tiphys.cli.applying import annotation, diff
+from tiphys.client import Client, ResourceClient
+from tiphys.machinery import codec, errors
+from tiphys.resources import table
+from tiphys.resources.rules import Resource
+from tiphys.testing import expect, manifests
+from tiphys.testing.loop import VirtualLoop
+from tiphys.testing.machine import Machine, Options, template
+from tiphys.testing.manifests import Manifest
+from tiphys.testing.node import NodeOptions, SimulatedNode
+from tiphys.testing.transport import Fault, Faults
+from tiphys.wire.exchange import UserInfo
+
+T = TypeVar("T")
+
+
+class Cluster:
+    """A context manager; ``start`` and ``close`` where there is no block."""
+
+    def __init__(
+        self,
+        nodes: int = 1,
+        seed: int | str = 0,
+        *,
+        namespace: str = "default",
+        node: NodeOptions | None = None,
+        calm: float = 1.0,
+    ) -> None:
+        self.options = Options(nodes, seed, node or NodeOptions(), calm)
+        #: Where objects are that name no namespace.
+        self.namespace = namespace
+        self._loop = VirtualLoop()
+        self._machine = Machine(self._loop, self.options, template())
+        self._client: Client
+        self._entered = False
+
+    @property
+    def seed(self) -> int | str:
+        return self.options.seed
+
+    # Life
+
+    def start(self) -> Self:
+        self.run(self._machine.__aenter__())
+        self._entered = True
+        self._client = self._machine.client("test")
+        self.settle()
+        return self
+
+    def close(self) -> None:
+        """Stop everything; idempotent."""
+        if self._loop.is_closed():
+            return
+        try:
+            if self._entered:
+                self._entered = False
+                self._loop.run_until_complete(self._machine.__aexit__(None, None, None))
+            left = asyncio.all_tasks(self._loop)
+            for task in left:
+                task.cancel()
+            if left:
+                self._loop.run_until_complete(asyncio.wait(left))
+        finally:
+            self._loop.close()
+
+    def __enter__(self) -> Self:
+        try:
+            return self.start()
+        except BaseException:
+            self.close()
+            raise
+
+    def __exit__(
+        self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # Time
+
+    @property
+    def elapsed(self) -> float:
+        """Virtual seconds since the cluster began."""
+        return self._loop.elapsed
+
+    @property
+    def now(self) -> datetime:
+        return self._machine.clock.now()
+
+    def settle(self) -> None:
+        """Return once nothing more can happen without time passing."""
+        self.run(self._loop.idle())
+        self._machine.check()
+
+    def advance(self, time: float | str) -> None:
+        """Let ``time`` pass: seconds, or text such as ``5m``."""
+        self.run(self._loop.advance(manifests.seconds(time)))
+        self._machine.check()
+
+    def advance_until(
+        self, reference: str | Callable[[], Any], wanted: expect.Wanted = "exists", *, within: float | str = "5m"
+    ) -> Any:
+        """Let time pass until an object is as wanted, and return it (None for ``gone``).
+
+        ``wanted`` is a condition (``Available``, ``Ready=False``), a field (``status.phase=Running``),
+        ``exists``, ``gone`` or a function of the object; in place of a reference there may be a function of
+        nothing. AssertionError, with the object and its Events, if it does not come true ``within`` the time.
+        """
+        deadline = self._loop.elapsed + manifests.seconds(within)
+        timer = self._loop.call_at(deadline, lambda: None)
+        try:
+            return self.run(self._until(reference, wanted, deadline))
+        finally:
+            timer.cancel()
+
+    async def _until(self, reference: str | Callable[[], Any], wanted: expect.Wanted, deadline: float) -> Any:
+        await self._loop.idle()
+        seen = -1
+        while True:
+            revision = self._machine.store.revision
+            if callable(reference):
+                if value := reference():
+                    return value
+            elif revision != seen:
+                seen = revision
+                obj = await self._find(reference, "")
+                if expect.is_so(obj, wanted):
+                    return obj
+            self._machine.check()
+            if self._loop.elapsed >= deadline:
+                raise AssertionError(await self._disappointment(reference, wanted))
+            await self._loop.step()
+
+    async def _disappointment(self, reference: str | Callable[[], Any], wanted: expect.Wanted) -> str:
+        head = f"at {self.now:%Y-%m-%d %H:%M:%S} virtual time (seed {self.seed!r}), {reference} is not {wanted}"
+        if callable(reference):
+            return head
+        obj = await self._find(reference, "")
+        status = "there is none" if obj is None else codec.encode(codec.to_builtins(obj).get("status") or {}).decode()
+        lines = [f"{e.reason}: {e.message}" for e in await self._events() if e.type == "Warning"][-10:]
+        return "\n".join([head, f"its status: {status}", *(["warnings:"] if lines else []), *lines])
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine in the cluster's virtual time and return its result."""
+        return self._loop.run_until_complete(work)
+
+    def spawn(self, work: Coroutine[Any, Any, T], name: str = "") -> "asyncio.Task[T]":
+        """Run a coroutine beside the cluster, such as the operator under test; it ends with the cluster."""
+        return self._loop.create_task(work, name=name or None)
+
+    # Objects
+
+    def apply(self, *given: Manifest | Iterable[Manifest]) -> builtins.list[Any]:
+        """Create or update what manifests say: YAML text, a path, a dict, a Struct, or lists of these.
+
+        Returns the objects. Raises a StatusError if one is refused.
+        """
+        found = [obj for one in given for obj in manifests.documents(one)]
+        return self._settled(self._apply(found))
+
+    def create(self, *given: Manifest | Iterable[Manifest]) -> builtins.list[Any]:
+        """Create; AlreadyExists if there is one. Unlike ``apply`` it knows ``generateName``."""
+        found = [obj for one in given for obj in manifests.documents(one)]
+        return self._settled(self._create(found))
+
+    def get(self, reference: str, namespace: str = "") -> Any:
+        """``get("deployment/web")``; raises NotFound."""
+        return self._settled(self._get(reference, namespace))
+
+    def find(self, reference: str, namespace: str = "") -> Any:
+        """The object, or None."""
+        return self._settled(self._find(reference, namespace))
+
+    def list(self, kind: str | type[T], namespace: str = "", *, labels: str = "", fields: str = "") -> Sequence[Any]:
+        """``list("pods", labels="app=web")``; of all namespaces with ``namespace="*"``."""
+        return self._settled(self._list(kind, namespace, labels, fields))
+
+    def patch(self, reference: str, change: dict[str, Any], namespace: str = "", *, subresource: str = "") -> Any:
+        """A merge patch."""
+        return self._settled(self._patch(reference, change, namespace, subresource))
+
+    def scale(self, reference: str, replicas: int, namespace: str = "") -> None:
+        self.patch(reference, {"spec": {"replicas": replicas}}, namespace, subresource="scale")
+
+    def delete(
+        self,
+        reference: str,
+        namespace: str = "",
+        *,
+        grace_period_seconds: int | None = None,
+        propagation: Any = None,
+    ) -> None:
+        row, where, name = manifests.parse_reference(reference, namespace or self.namespace)
+        work = self._of(row).delete(
+            name, where, grace_period_seconds=grace_period_seconds, propagation=propagation or "Background"
+        )
+        self._settled(work)
+
+    def events(self, reference: str = "", *, reason: str = "") -> builtins.list[core_v1.Event]:
+        """All Events in the order in which they came, or those about one object, or of one reason."""
+        found = self._settled(self._events())
+        if reference:
+            row, where, name = manifests.parse_reference(reference, self.namespace)
+            found = [
+                e
+                for e in found
+                if (e.involvedObject.kind, e.involvedObject.name) == (row.kind, name)
+                and where in ("", e.involvedObject.namespace or where)
+            ]
+        return [event for event in found if reason in ("", event.reason)]
+
+    def client(self, user: str = "", groups: tuple[str, ...] = ()) -> Client:
+        """Our own client, for coroutines given to ``run`` and ``spawn``; an administrator's unless a user is named."""
+        if not user:
+            return self._machine.client("test")
+        return self._machine.client(user, UserInfo(user, groups=(*groups, "system:authenticated")))
+
+    # Nodes and faults
+
+    @property
+    def faults(self) -> Faults:
+        return self._machine.faults
+
+    def inject(self, code: int = 0, **fields: Any) -> Fault:
+        """``inject(409, verb="update", resource="replicasets", times=3)``; see ``Fault``."""
+        return self.faults.inject(Fault(code, **fields))
+
+    def add_nodes(self, count: int) -> None:
+        self._settled(self._machine.nodes.add(count))
+
+    def fail_node(self, name: str) -> None:
+        """Power off."""
+        self._settled(self._node(name).fail())
+
+    def recover_node(self, name: str) -> None:
+        """Power on; the kubelet is back after some seconds."""
+        self._settled(self._node(name).recover())
+
+    def _node(self, name: str) -> SimulatedNode:
+        return self._machine.nodes.by_name[name]
+
+    def history(self) -> builtins.list[str]:
+        """Every change since the cluster began: revision, what happened, key and the object's JSON."""
+        events = self.run(self._machine.history())
+        return [
+            f"{e.mod_revision} {'delete' if e.deleted else 'put'} {e.key} {e.value.decode(errors='replace')}"
+            for e in events
+        ]
+
+    @property
+    def calls(self) -> int:
+        """Requests that the API server has been sent."""
+        return self._machine.calls
+
+    # Coroutines
+
+    def _settled(self, work: Coroutine[Any, Any, T]) -> T:
+        result = self.run(work)
+        self.settle()
+        return result
+
+    def _of(self, row: Resource) -> "ResourceClient[Any]":
+        return self._client.of(row.cls)
+
+    async def _get(self, reference: str, namespace: str) -> Any:
+        row, where, name = manifests.parse_reference(reference, namespace or self.namespace)
+        return await self._of(row).get(name, where)
+
+    async def _find(self, reference: str, namespace: str) -> Any:
+        try:
+            return await self._get(reference, namespace)
+        except errors.NotFound:
+            return None
+
+    async def _list(self, kind: Any, namespace: str, labels: str, fields: str) -> builtins.list[Any]:
+        row = table.find(kind) if isinstance(kind, str) else table.by_class(kind)
+        where = "" if namespace == "*" or not row.namespaced else namespace or self.namespace
+        return (await self._of(row).list(where, labels=labels, fields=fields)).items
+
+    async def _events(self) -> builtins.list[core_v1.Event]:
+        found = (await self._client.of(core_v1.Event).list()).items
+        return sorted(found, key=lambda e: int(e.metadata.resourceVersion))
+
+    async def _patch(self, reference: str, change: dict[str, Any], namespace: str, subresource: str) -> Any:
+        row, where, name = manifests.parse_reference(reference, namespace or self.namespace)
+        path = self._of(row).path(where, name, subresource)
+        await self._client.request(
+            "PATCH", path, body=codec.encode(change), content_type="application/merge-patch+json"
+        )
+        return await self._of(row).get(name, where)
+
+    async def _apply(self, found: builtins.list[dict[str, Any]]) -> builtins.list[Any]:
+        return [await self._apply_one(obj) for obj in found]
+
+    async def _apply_one(self, given: dict[str, Any]) -> Any:
+        row, obj = self._placed(given)
+        calls = self._of(row)
+        modified = annotation.annotated(obj)
+        meta = obj["metadata"]
+        where = meta.get("namespace", "")
+        try:
+            current = codec.to_builtins(await calls.get(meta["name"], where))
+        except errors.NotFound:
+            return await calls.create(codec.convert(row.cls, modified))
+        original = annotation.last_applied(current) or {}
+        change = diff.strategic_patch(row.cls, original, modified, current)
+        return await calls.patch(meta["name"], where, change, "strategic") if change else await calls.get(
+            meta["name"], where
+        )
+
+    async def _create(self, found: builtins.list[dict[str, Any]]) -> builtins.list[Any]:
+        made = []
+        for given in found:
+            row, obj = self._placed(given)
+            made.append(await self._of(row).create(codec.convert(row.cls, obj)))
+        return made
+
+    def _placed(self, obj: dict[str, Any]) -> tuple[Resource, dict[str, Any]]:
+        """The object's row, and the object with its namespace."""
+        row = manifests.row_of(obj)
+        meta = dict(obj.get("metadata") or {})
+        if row.namespaced:
+            meta.setdefault("namespace", self.namespace)
+        return row, obj | {"metadata": meta}

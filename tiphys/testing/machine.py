@@ -1,0 +1,189 @@
+"""The parts of a simulated cluster, put together: everything here runs inside the virtual loop."""
+
+import asyncio
+import functools
+import random as random_module
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from datetime import timedelta
+from types import TracebackType
+from typing import Self
+
+from tiphys.api import core_v1, meta_v1
+from tiphys.apiserver import ApiServer, ApiServerConfig
+from tiphys.apiserver.security import seams
+from tiphys.base.ids import Ids
+from tiphys.client import Client, Informers
+from tiphys.controllers.config import Config as ControllersConfig
+from tiphys.controllers.loop import Controllers
+from tiphys.scheduler.config import Config as SchedulerConfig
+from tiphys.scheduler.loop import Scheduler
+from tiphys.store.interface import Event
+from tiphys.store.memory import MemoryStore
+from tiphys.testing.clock import EPOCH, LoopClock
+from tiphys.testing.invariants import Invariants
+from tiphys.testing.loop import VirtualLoop
+from tiphys.testing.node import NodeOptions, Nodes
+from tiphys.testing.transport import Faults, SimulatedTransport
+from tiphys.wire.exchange import UserInfo
+
+POD_RANGE = "10.128.0.0/9"
+#: Nobody checks it: parts of one process trust each other.
+ROOT_CA = "-----BEGIN CERTIFICATE-----\nc2ltdWxhdGVk\n-----END CERTIFICATE-----\n"
+#: How long a new cluster takes to write what every cluster has.
+BOOTSTRAP_SECONDS = 10.0
+NEVER = 1e12
+
+MANAGER = UserInfo("system:kube-controller-manager", groups=("system:authenticated",))
+SCHEDULER = UserInfo("system:kube-scheduler", groups=("system:authenticated",))
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What may be chosen about a simulated cluster."""
+
+    nodes: int = 1
+    seed: int | str = 0
+    node: NodeOptions = NodeOptions()
+    #: Multiplies the periods of heartbeats and of how long silence is borne; for long spans of time.
+    calm: float = 1.0
+
+
+class Machine:
+    """``async with``; ready once caches have synced and nodes are registered."""
+
+    def __init__(self, loop: VirtualLoop, options: Options, template: MemoryStore | None) -> None:
+        self.options = options
+        self.faults = Faults()
+        #: Calls made so far, of all components.
+        self.calls = 0
+        self._template = template
+        epoch = EPOCH if template is not None else EPOCH - timedelta(seconds=BOOTSTRAP_SECONDS)
+        self.clock = LoopClock(loop, epoch)
+        self._stack = AsyncExitStack()
+        self.store: MemoryStore
+        self.api: ApiServer
+        self.nodes: Nodes
+        self.invariants: Invariants
+        self._failures: list[asyncio.Task[None]] = []
+
+    def random(self, what: str) -> random_module.Random:
+        """A generator for one part: how much one draws changes nothing for the others."""
+        return random_module.Random(f"{self.options.seed}/{what}")
+
+    def client(self, component: str, user: UserInfo | None = None) -> Client:
+        transport = SimulatedTransport(self.api.handle, user, component, self.faults, self._called)
+        return Client(transport, user_agent=component, clock=self.clock)
+
+    def _called(self) -> None:
+        self.calls += 1
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self._enter()
+        except BaseException:
+            await self._stack.aclose()
+            raise
+        return self
+
+    async def _enter(self) -> None:
+        self.store = self._template.fork(self.clock) if self._template else MemoryStore(self.clock)
+        self._stack.push_async_callback(self.store.close)
+        config = ApiServerConfig(watch_timeout_seconds_min=NEVER, bookmark_period_seconds=NEVER)
+        ids = Ids(self.random("apiserver"))
+        self.api = await self._stack.enter_async_context(ApiServer(config, self.store, self.clock, ids, seams()))
+        manager = self.client("controllers", MANAGER)
+        informers = Informers(manager, self.clock, self.random("informers"))
+        controllers = Controllers(
+            self._controllers_config(),
+            manager,
+            self.clock,
+            Ids(self.random("controllers ids")),
+            self.random("controllers"),
+            informers,
+        )
+        scheduling = self.client("scheduler", SCHEDULER)
+        scheduler = Scheduler(SchedulerConfig(), scheduling, informers, self.clock, self.random("scheduler"))
+        # The kubelets' own watch, apart: a partition of the controllers is none of the nodes.
+        watch = Informers(self.client("nodes"), self.clock, self.random("nodes' informers"))
+        self.nodes = Nodes(self.options.node, self._node_client, watch, self.clock, self.random("nodes"))
+        self.invariants = Invariants(watch)
+        for part in (informers, watch, controllers, scheduler, self.nodes):
+            await self._stack.enter_async_context(part)  # type: ignore[arg-type]  # each is one
+        for part in (self.api, controllers, scheduler, watch):
+            self._failures.append(asyncio.ensure_future(part.wait()))
+        self._stack.callback(self._forget_failures)
+        await watch.wait_synced()
+        await self.nodes.add(self.options.nodes)
+
+    def _forget_failures(self) -> None:
+        for task in self._failures:
+            task.cancel()
+
+    def _controllers_config(self) -> ControllersConfig:
+        usual, calm = ControllersConfig(), self.options.calm
+        return ControllersConfig(
+            cluster_cidrs=(POD_RANGE,),
+            root_ca=ROOT_CA,
+            node_monitor_period_seconds=usual.node_monitor_period_seconds * calm,
+            node_monitor_grace_seconds=usual.node_monitor_grace_seconds * calm,
+            node_startup_grace_seconds=usual.node_startup_grace_seconds * calm,
+            pod_gc_period_seconds=usual.pod_gc_period_seconds * calm,
+        )
+
+    def _node_client(self, name: str) -> Client:
+        groups = ("system:nodes", "system:authenticated")
+        return self.client(name, UserInfo(f"system:node:{name}", groups=groups))
+
+    def check(self) -> None:
+        """Raise what a component has failed of, or AssertionError for an invariant that does not hold."""
+        for task in self._failures:
+            if task.done() and not task.cancelled():
+                task.result()
+        if self.invariants.broken:
+            raise AssertionError("; ".join(self.invariants.broken))
+
+    async def history(self) -> list[Event]:
+        """Every change since the cluster began, in order."""
+        first = self._template.revision if self._template else 1
+        if self.store.revision <= first:
+            return []
+        watch = self.store.watch("/", first)
+        found: list[Event] = []
+        try:
+            async for batch in watch:
+                found.extend(batch)
+                if batch[-1].mod_revision >= self.store.revision:
+                    break
+        finally:
+            watch.close()
+        return found
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._stack.aclose()
+
+
+@functools.cache
+def template() -> MemoryStore:
+    """What every new cluster has; each is a fork of it.
+
+    The same for all seeds, so a test process makes it once.
+    """
+    loop = VirtualLoop()
+    try:
+        return loop.run_until_complete(_make_template(loop))
+    finally:
+        loop.close()
+
+
+async def _make_template(loop: VirtualLoop) -> MemoryStore:
+    async with Machine(loop, Options(nodes=0, seed="template"), None) as machine:
+        namespaces = machine.client("test").of(core_v1.Namespace)
+        known = {namespace.metadata.name for namespace in (await namespaces.list()).items}
+        if "default" not in known:
+            await namespaces.create(core_v1.Namespace(metadata=meta_v1.ObjectMeta(name="default")))
+        await loop.advance(BOOTSTRAP_SECONDS)
+        machine.check()
+        return machine.store.fork()
