@@ -85,6 +85,7 @@ class NodeTable:
         #: Pods for which others were evicted, by the node they are to get: it must not be given away meanwhile.
         self.nominated: dict[str, dict[str, PodInfo]] = {}
         self._nominations: dict[str, str] = {}
+        self._trial: Trial | None = None
         self._topologies: dict[str, Topology] = {}
         self._free: list[int] = []
         self._placed: dict[str, PodInfo] = {}
@@ -162,7 +163,7 @@ class NodeTable:
                 self._grow()
         self.rows[name] = row
         for info in self._by_node.get(name, {}).values():
-            self._account(row, info, 1)
+            self.account(row, info, 1)
         self.usage.add(row)
         return row
 
@@ -214,7 +215,7 @@ class NodeTable:
         self._placed[info.uid] = info
         self._by_node.setdefault(node_name, {})[info.uid] = info
         if (row := self.rows.get(node_name)) is not None:
-            self._account(row, info, 1)
+            self.account(row, info, 1)
             self.usage.add(row)
 
     def remove(self, uid: str) -> PodInfo | None:
@@ -227,7 +228,7 @@ class NodeTable:
         if not here:
             del self._by_node[info.node_name]
         if (row := self.rows.get(info.node_name)) is not None:
-            self._account(row, info, -1)
+            self.account(row, info, -1)
             self.usage.add(row)
         return info
 
@@ -244,7 +245,7 @@ class NodeTable:
     @contextmanager
     def trial(self, row: int, without: Sequence[PodInfo], added: Sequence[PodInfo]) -> Iterator["Trial"]:
         """A node as it would be without some of its Pods and with some others; afterwards all is as before."""
-        trial = Trial(self, row)
+        trial = self._trial = Trial(self, row)
         try:
             for info in without:
                 trial.remove(info)
@@ -253,6 +254,7 @@ class NodeTable:
             yield trial
         finally:
             trial.undo()
+            self._trial = None
 
     # Nominations
 
@@ -285,7 +287,8 @@ class NodeTable:
         here = self.nominated.get(node.metadata.name) if node is not None else None
         return [info for info in here.values() if info.priority >= priority] if here else []
 
-    def _account(self, row: int, info: PodInfo, sign: int) -> None:
+    def account(self, row: int, info: PodInfo, sign: int) -> None:
+        """Count a Pod on a row, or no longer; for this table and its trials."""
         for resource, wanted in info.requests.items():
             self._add_resource(resource)
             self.requested[resource][row] += sign * wanted
@@ -301,9 +304,13 @@ class NodeTable:
         self.terms.account(info, row, sign)
 
     def _here(self) -> Iterator[tuple[PodInfo, int]]:
+        """Placed Pods with their rows, a trial's changes included, for columns that begin during one."""
+        away = self._trial.removed if self._trial is not None else {}
         for info in self._placed.values():
-            if (row := self.rows.get(info.node_name)) is not None:
+            if (row := self.rows.get(info.node_name)) is not None and info.uid not in away:
                 yield info, row
+        if self._trial is not None:
+            yield from ((info, self._trial.row) for info in self._trial.added.values())
 
     def matching(self, terms: tuple[Term, ...]) -> Ints:
         """How many Pods that all of ``terms`` match each row has."""
@@ -322,22 +329,25 @@ class Trial:
 
     def __init__(self, nodes: NodeTable, row: int) -> None:
         self._nodes = nodes
-        self._row = row
-        self._done: list[tuple[PodInfo, int]] = []
+        self.row = row
+        self.removed: dict[str, PodInfo] = {}
+        self.added: dict[str, PodInfo] = {}
 
     def add(self, info: PodInfo) -> None:
-        self._change(info, 1)
+        if self.removed.pop(info.uid, None) is None:
+            self.added[info.uid] = info
+        self._nodes.account(self.row, info, 1)
 
     def remove(self, info: PodInfo) -> None:
-        self._change(info, -1)
-
-    def _change(self, info: PodInfo, sign: int) -> None:
-        self._nodes._account(self._row, info, sign)  # the table's own helper
-        self._done.append((info, sign))
+        if self.added.pop(info.uid, None) is None:
+            self.removed[info.uid] = info
+        self._nodes.account(self.row, info, -1)
 
     def undo(self) -> None:
-        for info, sign in reversed(self._done):
-            self._nodes._account(self._row, info, -sign)
+        for info in list(self.added.values()):
+            self.remove(info)
+        for info in list(self.removed.values()):
+            self.add(info)
 
 
 class Topology:

@@ -5,6 +5,7 @@ Source: Kubernetes docs, "Scheduler configuration", "Resource Bin Packing".
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -39,7 +40,7 @@ def requested_to_capacity_ratio(shape: Shape) -> Callable[[Ints, Ints], Ints]:
 
     def line(share: Ints) -> Ints:
         points = np.full(share.shape, shape[-1][1] * 10, np.int64)
-        for (left, low), (right, high) in reversed(list(zip(shape, shape[1:], strict=False))):
+        for (left, low), (right, high) in reversed(list(pairwise(shape))):
             rise = (high - low) * 10 * (share - left)
             # Division rounds towards zero, falling lines included.
             between = low * 10 + np.sign(rise) * (np.abs(rise) // (right - left))

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tiphys.machinery import selectors
-from tiphys.machinery.selectors import Selector
+from tiphys.machinery.selectors import Requirement, Selector
 from tiphys.scheduler.events import ClusterEvent, NodeChanged, PodGone, PodPlaced
 from tiphys.scheduler.nodes import Bools, Ints, NodeTable
 from tiphys.scheduler.plugins import node_affinity, taint_toleration
@@ -61,11 +61,11 @@ def constraints_of(
     found = []
     for constraint in own:
         selector = selectors.from_label_selector(constraint.labelSelector)
-        for key in constraint.matchLabelKeys or ():
-            if (value := info.labels.get(key)) is not None:
-                selector = Selector(
-                    [*selector.requirements, selectors.requirement(key, "In", [value])], selector.nothing
-                )
+        more = [
+            Requirement(key, "in", (info.labels[key],)) for key in constraint.matchLabelKeys or () if key in info.labels
+        ]
+        if more:
+            selector = Selector(dict.fromkeys([*selector.requirements, *more]), selector.nothing)
         found.append(
             Constraint(
                 constraint.topologyKey,
