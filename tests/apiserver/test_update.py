@@ -120,10 +120,6 @@ async def test_patch_field_validation(api: Api) -> None:
     assert (response.status, response.headers["Warning"]) == (200, '299 - "unknown field \\"dat\\""')
 
 
-async def test_apply_has_to_wait(api: Api) -> None:
-    status, answer = await api.call("PATCH", f"{MAPS}/a", b"{}", content_type="application/apply-patch+yaml")
-    assert (status, answer["reason"]) == (415, "UnsupportedMediaType")
-
 
 async def test_names_and_uids_cannot_be_patched(api: Api) -> None:
     await api.ok("POST", MAPS, config_map("a"))

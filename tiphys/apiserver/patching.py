@@ -1,7 +1,6 @@
 """Patches: from a request's body to a function that makes the new object out of the stored one.
 
-Server-side apply has its place in ``_appliers`` and is not there yet: its
-requests are answered as an unsupported media type.
+Server-side apply is ``registry.applying``'s: it makes objects too, and says who owns what.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,6 +16,7 @@ from tiphys.machinery.goformat import plain
 JSON_PATCH: Final = "application/json-patch+json"
 MERGE_PATCH: Final = "application/merge-patch+json"
 STRATEGIC_PATCH: Final = "application/strategic-merge-patch+json"
+APPLY_PATCH: Final = "application/apply-patch+yaml"
 
 #: From the stored object's JSON to the new object.
 Apply = Callable[[bytes], Any]
@@ -38,7 +38,7 @@ def patch_of(call: Call, cls: type[Any] | None = None) -> Apply:
     media_type = content_type(call.request)
     apply = _appliers.get(media_type)
     if apply is None:
-        raise errors.UnsupportedMediaType(UNSUPPORTED.format(", ".join(_appliers)))
+        raise errors.UnsupportedMediaType(UNSUPPORTED.format(", ".join([*_appliers, APPLY_PATCH])))
     target = cls or call.endpoint.row.cls
     validation = decoding.directive(call.request)
     body = decoding.readable(call.request.body)

@@ -4,7 +4,7 @@ from typing import Any
 
 from tiphys.apiserver import decoding
 from tiphys.apiserver.entries import Entry
-from tiphys.apiserver.registry import objectmeta
+from tiphys.apiserver.registry import objectmeta, ownership
 from tiphys.apiserver.registry.allocation import allocating
 from tiphys.apiserver.registry.endpoint import Call, Endpoint
 from tiphys.machinery import errors
@@ -34,8 +34,11 @@ def decode_body(call: Call) -> Any:
     return decoding.decode(row.cls, call.request, row.api_version, row.kind, call.attributes.warnings)
 
 
-async def create_object(call: Call, obj: Any) -> Entry:
-    """Write ``obj``, which no other part keeps; returns what was written."""
+async def create_object(call: Call, obj: Any, managed: ownership.Entries | None = None) -> Entry:
+    """Write ``obj``, which no other part keeps; returns what was written.
+
+    ``managed`` says who owns its fields, where that is not the writer.
+    """
     endpoint = call.endpoint
     metadata = obj.metadata
     if metadata.resourceVersion:
@@ -43,6 +46,7 @@ async def create_object(call: Call, obj: Any) -> Entry:
         raise errors.UnknownError("resourceVersion should not be set on objects to be created", reason="")
     endpoint.row.strategy.default(obj)
     objectmeta.check_namespace(call, metadata)
+    metadata.managedFields = ownership.created(call, obj) if managed is None else managed
     prefix = metadata.generateName if not metadata.name else ""
     objectmeta.fill_for_create(endpoint, metadata)
     there: KeyValue | None = None

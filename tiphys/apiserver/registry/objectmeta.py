@@ -44,7 +44,6 @@ def fill_for_create(endpoint: Endpoint, metadata: Any) -> None:
     metadata.deletionTimestamp = None
     metadata.deletionGracePeriodSeconds = None
     metadata.selfLink = None
-    metadata.managedFields = None
 
 
 def keep_on_update(new: Any, old: Any) -> None:
@@ -59,4 +58,3 @@ def keep_on_update(new: Any, old: Any) -> None:
         new.deletionGracePeriodSeconds = old.deletionGracePeriodSeconds
     new.generation = old.generation
     new.selfLink = None
-    new.managedFields = old.managedFields

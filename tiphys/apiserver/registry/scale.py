@@ -3,18 +3,21 @@
 Source: Kubernetes API reference, Scale v1 autoscaling; the workloads' scale registries, by behaviour.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from tiphys.api import autoscaling_v1, meta_v1
 from tiphys.apiserver import decoding
 from tiphys.apiserver.entries import Entry
-from tiphys.apiserver.patching import patch_of
-from tiphys.apiserver.registry import objectmeta
+from tiphys.apiserver.negotiation import content_type
+from tiphys.apiserver.patching import APPLY_PATCH, patch_of
+from tiphys.apiserver.registry import applying, objectmeta, ownership
 from tiphys.apiserver.registry.endpoint import JSON_HEADERS, Call
 from tiphys.apiserver.registry.updating import change_object
 from tiphys.apiserver.shapes import list_metadata
 from tiphys.apiserver.table import partial
-from tiphys.machinery import codec, errors, fields, selectors
+from tiphys.machinery import apply as ssa
+from tiphys.machinery import codec, errors, fields, selectors, structure
 from tiphys.resources import columns
 from tiphys.wire.exchange import Response
 
@@ -94,15 +97,54 @@ async def update(call: Call) -> Response:
 
 async def patch(call: Call) -> Response:
     """Patch the Scale and set the replicas that it has then."""
+    if content_type(call.request) == APPLY_PATCH:
+        return await _apply(call)
+    applying.check_options(call.request)
     apply = patch_of(call, Scale)
     return await _change(call, lambda current: apply(codec.encode(current)))
 
 
-async def _change(call: Call, scaled: Any) -> Response:
-    strategy = call.endpoint.row.strategy
+async def _apply(call: Call) -> Response:
+    applied = applying.read(call)
+    applying.check_config(applied.config, GROUP_VERSION, "Scale")
+
+    def scaled(current: Scale, managed: ssa.Managed) -> tuple[Scale, ssa.Managed]:
+        live = codec.decode_builtins(codec.encode(current))
+        document, owners = applying.merged(applied, Scale, live, managed, _writer(call, applied.manager), _convert)
+        applying.warn(call, applied)
+        return codec.convert(Scale, document), owners
+
+    return await _change_owned(call, scaled)
+
+
+def _convert(version: str, old: Any, new: Any) -> None:
+    """There is one version of Scale only."""
+
+
+def _writer(call: Call, manager: str) -> ssa.Writer:
+    return ownership.writer_of(call, manager)._replace(version=GROUP_VERSION, excluded={})
+
+
+async def _change(call: Call, scaled: Callable[[Scale], Scale]) -> Response:
+    writer = _writer(call, ownership.manager_of(call))
+
+    def booked(current: Scale, managed: ssa.Managed) -> tuple[Scale, ssa.Managed]:
+        new = scaled(current)
+        new.metadata.managedFields = None
+        # As anywhere else, only who is tracked already can lose or gain.
+        owners = ssa.update(structure.node_of(Scale), current, new, managed, writer, _convert) if managed else managed
+        return new, owners
+
+    return await _change_owned(call, booked)
+
+
+async def _change_owned(call: Call, scaled: Callable[[Scale, ssa.Managed], tuple[Scale, ssa.Managed]]) -> Response:
+    row = call.endpoint.row
+    strategy = row.strategy
 
     def change(old: Any, entry: Entry) -> Any:
-        scale = scaled(scale_of(old))
+        entries = old.metadata.managedFields
+        scale, owners = scaled(scale_of(old), ownership.of_scale(entries, row))
         metadata = scale.metadata
         if metadata.resourceVersion and metadata.resourceVersion != str(entry.revision):
             raise call.endpoint.conflict(metadata.name)
@@ -114,6 +156,7 @@ async def _change(call: Call, scaled: Any) -> Response:
             raise errors.Invalid("Scale", "autoscaling", metadata.name, [problem])
         obj = call.endpoint.view.fresh(entry)
         obj.spec.replicas = replicas
+        obj.metadata.managedFields = ownership.after_scaling(entries, owners, row)
         return obj
 
     return _answer(call, await change_object(call, strategy, change))

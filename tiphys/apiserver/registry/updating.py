@@ -9,8 +9,9 @@ from collections.abc import Callable
 from typing import Any
 
 from tiphys.apiserver.entries import Entry
-from tiphys.apiserver.patching import patch_of
-from tiphys.apiserver.registry import objectmeta
+from tiphys.apiserver.negotiation import content_type
+from tiphys.apiserver.patching import APPLY_PATCH, patch_of
+from tiphys.apiserver.registry import applying, objectmeta, ownership
 from tiphys.apiserver.registry.allocation import allocating
 from tiphys.apiserver.registry.creating import create_object, decode_body
 from tiphys.apiserver.registry.endpoint import Call, Endpoint
@@ -22,6 +23,8 @@ from tiphys.wire.exchange import Response
 
 # Each lost race means that somebody else's write was taken; so many in a row are a fault of ours.
 ATTEMPTS_MAX = 1000
+# An apply that creates or changes begins anew if the object comes or goes under its hands.
+APPLY_ATTEMPTS = 5
 
 #: Makes the new object out of the stored one, which it must not change.
 Change = Callable[[Any, Entry], Any]
@@ -56,11 +59,13 @@ async def update(call: Call) -> Response:
         # The body is decoded anew for a second attempt: the first has filled the object in.
         attempts.append(obj)
         if len(attempts) == 1:
-            return obj
-        again = decode_body(call)
-        objectmeta.check_namespace(call, again.metadata)
-        strategy.default(again)
-        return again
+            new = obj
+        else:
+            new = decode_body(call)
+            objectmeta.check_namespace(call, new.metadata)
+            strategy.default(new)
+        new.metadata.managedFields = ownership.updated(call, old, new)
+        return new
 
     return call.answer(await change_object(call, strategy, change))
 
@@ -75,6 +80,9 @@ def _other_uid(entry: Entry, obj: Any, old: Any) -> str:
 async def patch(call: Call) -> Response:
     """The patched object."""
     strategy = strategy_of(call)
+    if content_type(call.request) == APPLY_PATCH:
+        return await _apply(call, strategy)
+    applying.check_options(call.request)
     apply = patch_of(call)
     endpoint = call.endpoint
     name = call.attributes.name
@@ -90,9 +98,36 @@ async def patch(call: Call) -> Response:
         if obj.metadata.uid and obj.metadata.uid != old.metadata.uid:
             raise endpoint.conflict(name, _other_uid(entry, obj, old))
         strategy.default(obj)
+        obj.metadata.managedFields = ownership.updated(call, old, obj)
         return obj
 
     return call.answer(await change_object(call, strategy, change))
+
+
+async def _apply(call: Call, strategy: Strategy[Any]) -> Response:
+    """The object with a configuration applied to it; 201 where it was not there."""
+    applied = applying.read(call)
+    endpoint = call.endpoint
+    attributes = call.attributes
+    applying.check_config(applied.config, endpoint.row.api_version, attributes.kind)
+
+    def change(old: Any, entry: Entry) -> Any:
+        return applying.changed_object(call, applied, strategy.default, old, entry)
+
+    problem: errors.StatusError = endpoint.not_found(attributes.name)
+    for _ in range(APPLY_ATTEMPTS):
+        await endpoint.services.cache.catch_up()
+        try:
+            if endpoint.cache.find(attributes.namespace, attributes.name) is not None:
+                return call.answer(await change_object(call, strategy, change))
+            if attributes.subresource:
+                break
+            obj, managed = applying.new_object(call, applied, strategy.default)
+            return call.answer(await create_object(call, obj, managed), 201)
+        except (errors.NotFound, errors.AlreadyExists) as lost:
+            # Somebody has deleted or created it meanwhile.
+            problem = lost
+    raise problem
 
 
 def strategy_of(call: Call) -> Strategy[Any]:
@@ -153,7 +188,7 @@ async def _attempt(call: Call, strategy: Strategy[Any], entry: Entry, old: Any, 
             revision = await services.store.delete(entry.key, expected=entry.revision)
             await services.cache.wait(revision)
             return endpoint.entry(entry.key, value, entry.revision)
-        if endpoint.same(entry, value):
+        if endpoint.same(entry, value) or ownership.only_times_differ(endpoint, entry, obj, old):
             return entry
         revision = await services.store.put(entry.key, value, expected=entry.revision, ttl_seconds=endpoint.ttl_seconds)
         await services.cache.wait(revision)
