@@ -49,7 +49,8 @@ class Recent(Generic[K, E]):
 
 @dataclass(slots=True)
 class _Similar:
-    messages: set[str] = field(default_factory=set)
+    #: In order: which of them is given up must not be chance.
+    messages: dict[str, None] = field(default_factory=dict)
     last: float = 0.0
 
 
@@ -96,14 +97,14 @@ class Correlator:
         similar = self._similar.get(kind)
         if similar is None or now - similar.last > SIMILAR_SECONDS:
             similar = _Similar()
-        similar.messages.add(event.message or "")
+        similar.messages[event.message or ""] = None
         similar.last = now
         self._similar.put(kind, similar)
         if len(similar.messages) < SIMILAR_MAXIMUM:
             # What two containers of a Pod have in common is still said of each.
             return (*kind, event.involvedObject.fieldPath, event.message), event.message or ""
         # Only how many there are matters from here on.
-        similar.messages.pop()
+        similar.messages.popitem()
         return kind, f"(combined from similar events): {event.message}"
 
     def _observe(self, key: tuple[Any, ...], message: str, event: core_v1.Event) -> Write:

@@ -4,7 +4,7 @@ import asyncio
 import functools
 import random as random_module
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from types import TracebackType
 from typing import Self
@@ -106,7 +106,7 @@ class Machine:
         scheduler = Scheduler(SchedulerConfig(), scheduling, informers, self.clock, self.random("scheduler"))
         # The kubelets' own watch, apart: a partition of the controllers is none of the nodes.
         watch = Informers(self.client("nodes"), self.clock, self.random("nodes' informers"))
-        self.nodes = Nodes(self.options.node, self._node_client, watch, self.clock, self.random("nodes"))
+        self.nodes = Nodes(self._node_options(), self._node_client, watch, self.clock, self.random("nodes"))
         self.invariants = Invariants(watch)
         for part in (informers, watch, controllers, scheduler, self.nodes):
             await self._stack.enter_async_context(part)  # type: ignore[arg-type]  # each is one
@@ -129,6 +129,12 @@ class Machine:
             node_monitor_grace_seconds=usual.node_monitor_grace_seconds * calm,
             node_startup_grace_seconds=usual.node_startup_grace_seconds * calm,
             pod_gc_period_seconds=usual.pod_gc_period_seconds * calm,
+        )
+
+    def _node_options(self) -> NodeOptions:
+        given, calm = self.options.node, self.options.calm
+        return replace(
+            given, lease_seconds=given.lease_seconds * calm, report_seconds=given.report_seconds * calm
         )
 
     def _node_client(self, name: str) -> Client:
