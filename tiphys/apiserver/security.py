@@ -78,7 +78,7 @@ class Security:
         self.rbac = Rbac(objects)
         self.authorizer = Union((NodeAuthorizer(objects), self.rbac))
         self.metrics = Metrics(clock, self._stored)
-        self.admission = Chain(objects, ids, self.rbac, self.authorizer)
+        self.admission = Chain(objects, ids, self.rbac, self.authorizer, clock)
         key = security.service_account_key
         self.tokens = Tokens.from_file(key, objects, clock, ids, security.issuer) if key else None
         static = StaticTokens.from_file(security.token_file)

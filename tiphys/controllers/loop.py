@@ -23,6 +23,7 @@ from tiphys.controllers.nodelifecycle.controller import NodeLifecycleController
 from tiphys.controllers.podgc.controller import PodGCController
 from tiphys.controllers.replicaset.controller import ReplicaSetController
 from tiphys.controllers.replicationcontroller.controller import ReplicationControllerController
+from tiphys.controllers.resourcequota.controller import ResourceQuotaController
 from tiphys.controllers.rootca.controller import RootCAController
 from tiphys.controllers.serviceaccount.controller import ServiceAccountController
 from tiphys.controllers.statefulset.controller import StatefulSetController
@@ -49,6 +50,8 @@ CONTROLLERS: tuple[type[Controller], ...] = (
     TaintEvictionController,
     NodeIpamController,
     PodGCController,
+    # It counts what all others watch.
+    ResourceQuotaController,
     # Last: it shares the informers that the others have asked for.
     GarbageCollector,
 )

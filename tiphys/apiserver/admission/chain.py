@@ -12,11 +12,13 @@ from tiphys.apiserver.admission.node_restriction import NodeRestriction
 from tiphys.apiserver.admission.plugin import Plugin
 from tiphys.apiserver.admission.pod_topology_labels import PodTopologyLabels
 from tiphys.apiserver.admission.priority import Priority
+from tiphys.apiserver.admission.resource_quota import ResourceQuota
 from tiphys.apiserver.admission.runtime_class import RuntimeClass
 from tiphys.apiserver.admission.service_account import ServiceAccount
 from tiphys.apiserver.admission.taint_nodes import TaintNodesByCondition
 from tiphys.apiserver.rbac import Rbac
 from tiphys.apiserver.seams import Attributes, Authorizer, Objects
+from tiphys.base.clock import Clock
 from tiphys.base.ids import Ids
 
 
@@ -40,9 +42,10 @@ def plugins(objects: Objects, ids: Ids) -> list[Plugin]:
 class Chain:
     """Calls the plugins that handle a request; which ones do is found out once per kind of request."""
 
-    def __init__(self, objects: Objects, ids: Ids, rbac: Rbac, authorizer: Authorizer) -> None:
+    def __init__(self, objects: Objects, ids: Ids, rbac: Rbac, authorizer: Authorizer, clock: Clock) -> None:
         self._plugins = plugins(objects, ids)
         self._escalation = Escalation(rbac, authorizer)
+        self._quota = ResourceQuota(objects, clock)
         self._handling: dict[tuple[str, str, str, str], Sequence[Plugin]] = {}
 
     async def admit(self, attributes: Attributes, obj: Any, old: Any) -> None:
@@ -54,6 +57,8 @@ class Chain:
             plugin.validate(attributes, obj, old)
         if self._escalation.handles(attributes):
             await self._escalation.check(attributes, obj, old)
+        if self._quota.handles(attributes):
+            await self._quota.charge(attributes, obj, old)
 
     def _handlers(self, attributes: Attributes) -> Sequence[Plugin]:
         key = (attributes.group, attributes.resource, attributes.subresource, attributes.operation)

@@ -1,5 +1,7 @@
 """The ReplicaSet controller, over ReplicationControllers."""
 
+from typing import Any
+
 import msgspec
 
 from tiphys.api import apps_v1, core_v1
@@ -14,7 +16,8 @@ class ReplicationControllerController(ReplicaSetController):
     kind = KIND
 
     def _informer(self) -> Informer[apps_v1.ReplicaSet]:
-        return self.informers.of(core_v1.ReplicationController, transform=as_set)
+        found: Informer[Any] = self.informers.of(core_v1.ReplicationController, transform=as_set)
+        return found
 
     async def _fresh(self, rs: apps_v1.ReplicaSet) -> apps_v1.ReplicaSet:
         calls = self.client.of(core_v1.ReplicationController)
