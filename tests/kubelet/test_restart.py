@@ -1,6 +1,7 @@
 """A kubelet that goes and comes back: containers live on, and it takes them over."""
 
 import asyncio
+import dataclasses
 import random
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from tiphys.base.clock import RealClock
 from tiphys.base.ids import Ids
 from tiphys.client import Client, InProcessTransport
 from tiphys.kubelet.loop import Kubelet
+from tiphys.runtime.cri import api_pb2
 
 
 async def until_ready(client: Client, restarts: int = 0) -> core_v1.Pod:
@@ -68,3 +70,20 @@ async def test_pods_that_the_api_does_not_know_are_removed(
     async with Kubelet(config, client, RealClock(), Ids(), random.Random(1)):
         directory = config.root_dir / "pods" / found.metadata.uid
         await eventually(lambda: not runtime.sandboxes and not directory.exists())
+
+
+async def test_a_sandbox_that_shows_up_later_is_removed_too(
+    api: ApiServer, runtime: FakeRuntime, tmp_path: Path
+) -> None:
+    client = Client(InProcessTransport(api.handle))
+    config = config_for(tmp_path, relist_seconds=0.02, housekeeping_seconds=0.01)
+    async with Kubelet(config, client, RealClock(), Ids(), random.Random(1)) as kubelet:
+        await client.of(core_v1.Pod).create(pod(containers=[container()]))
+        await until_ready(client)
+        await kubelet.pods.wait_synced()
+        (kept,) = runtime.sandboxes.values()
+        metadata = api_pb2.PodSandboxMetadata(name="late", namespace="default", uid="late-uid")
+        late = dataclasses.replace(kept, id="late", config=api_pb2.PodSandboxConfig(metadata=metadata))
+        runtime.sandboxes["late"] = late
+        await eventually(lambda: list(runtime.sandboxes) == [kept.id])
+        await until_ready(client)

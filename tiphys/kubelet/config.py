@@ -44,6 +44,8 @@ class KubeletConfig:
     relist_seconds: float = 60.0
     #: The same while the runtime sends no events.
     relist_seconds_without_events: float = 1.0
+    #: At most this often are Pods removed that the runtime has and the API does not.
+    housekeeping_seconds: float = 2.0
     log_bytes_max: int = 10 << 20
     log_files_max: int = 5
     log_check_seconds: float = 10.0

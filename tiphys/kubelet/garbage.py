@@ -47,8 +47,9 @@ class Collector:
                 logger.warning("image garbage collection: %s", fault)
                 self._recorder.event(self._node, "Warning", "ImageGCFailed", str(fault))
 
-    async def remove_orphans(self, orphans: Sequence[PodFact]) -> None:
-        await asyncio.gather(*(self._remove_orphan(facts) for facts in orphans))
+    async def remove_orphans(self, orphans: Sequence[PodFact]) -> list[PodFact]:
+        """Those that the runtime did not let go yet."""
+        removed = await asyncio.gather(*(self._remove_orphan(facts) for facts in orphans))
         for directory in (self._context.config.root_dir / "pods").iterdir():
             if directory.name not in self._agents:
                 await self._context.volumes.tear_down(directory, everything=True)
@@ -56,8 +57,9 @@ class Collector:
         for directory in (self._context.config.log_dir / "pods").iterdir():
             if directory.name not in known:
                 await asyncio.to_thread(shutil.rmtree, directory, True)
+        return [facts for facts, gone in zip(orphans, removed, strict=True) if not gone]
 
-    async def _remove_orphan(self, facts: PodFact) -> None:
+    async def _remove_orphan(self, facts: PodFact) -> bool:
         cri = self._context.cri
         logger.info("pod %s/%s (%s) is not in the API; it is stopped", facts.namespace, facts.name, facts.uid)
         try:
@@ -68,6 +70,8 @@ class Collector:
                 await cri.remove_sandbox(sandbox.id)
         except RuntimeFault as fault:
             logger.warning("removing pod %s: %s", facts.uid, fault)
+            return fault.not_found
+        return True
 
     async def collect_images(self) -> None:
         """Remove the images that were used longest ago while the disk is fuller than it should be."""

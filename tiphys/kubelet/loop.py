@@ -60,6 +60,7 @@ class Kubelet:
         self._agents: dict[str, PodAgent] = {}
         #: What the runtime had of Pods that the API has not told of.
         self._found: dict[str, PodFact] = {}
+        self._strays = asyncio.Event()
         self._stack = AsyncExitStack()
         self._synced = False
 
@@ -219,8 +220,9 @@ class Kubelet:
         agent = self._agents.get(facts.uid)
         if agent is not None:
             agent.post(w.Observed(facts, complete, asked_at))
-        elif not self._synced:
+        elif not self._synced or (complete and (facts.sandboxes or facts.containers)):
             self._found[facts.uid] = facts
+            self._strays.set()
 
     def _objects_changed(self, users: set[str]) -> None:
         for uid in sorted(users):
@@ -229,11 +231,21 @@ class Kubelet:
                 agent.objects_changed()
 
     async def _after_sync(self, collector: Collector) -> None:
-        """Once the API has told of all Pods: what else the runtime has, and what directories are left, go."""
+        """Once the API has told of all Pods: what else the runtime has, and what directories are left, go.
+
+        Later too: a runtime that was killed while it made a Pod's sandbox tells of it when the Pod may be gone.
+        """
         await self.pods.wait_synced()
         self._synced = True
-        found, self._found = self._found, {}
-        await collector.remove_orphans([facts for uid, facts in found.items() if uid not in self._agents])
+        while True:
+            self._strays.clear()
+            found, self._found = self._found, {}
+            strays = [facts for uid, facts in found.items() if uid not in self._agents]
+            for facts in await collector.remove_orphans(strays):
+                self._found[facts.uid] = facts
+                self._strays.set()
+            await self._strays.wait()
+            await self._clock.sleep(self.config.housekeeping_seconds)
 
 
 def _is_over(pod: core_v1.Pod) -> bool:
