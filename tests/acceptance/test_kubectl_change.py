@@ -89,7 +89,6 @@ APPLY = [
         r"^configmap/two created\n(.*\n)*configmap/one pruned$",
         stdin=CONFIG_MAP.replace("one", "two"),
     ),
-    Step("apply --server-side -f -", r"^error: Server-side apply not available on the server", 1, stdin=CONFIG_MAP),
     Step(
         "apply -f -",
         r"metadata.labels: Invalid value: \"a b\": a valid label must",
@@ -97,6 +96,25 @@ APPLY = [
         stdin=CONFIG_MAP.replace("p: q", "p: a b"),
     ),
 ]
+
+SERVER_SIDE = [
+    Step("apply --server-side -f -", r"^configmap/one serverside-applied$", stdin=CONFIG_MAP),
+    Step("apply --server-side -f -", r"^configmap/one serverside-applied$", stdin=CONFIG_MAP),
+    Step("get cm one -o yaml", r"\A((?!managedFields)[\s\S])*\Z"),
+    Step("get cm one -o yaml --show-managed-fields", r"^    manager: kubectl\n    operation: Apply$"),
+    Step("apply --server-side --field-manager=other -f -", r'^error: Apply failed with 1 conflict: conflict with "kubectl": \.data\.a$', 1,
+         stdin=CONFIG_MAP.replace("a: '1'", "a: '9'")),
+    Step("apply --server-side --field-manager=other --force-conflicts -f -", r"^configmap/one serverside-applied$",
+         stdin=CONFIG_MAP.replace("a: '1'", "a: '9'")),
+    Step("apply --server-side -f - --dry-run=server --force-conflicts", r"^configmap/one serverside-applied \(server dry run\)$", stdin=CHANGED),
+    Step("diff --server-side --force-conflicts -f -", r'^-  a: "9"\n\+  a: "1"$', 1, stdin=CONFIG_MAP),
+    # What a manager no longer names and nobody else owns is pruned.
+    Step("apply --server-side --field-manager=other -f -", r"^configmap/one serverside-applied$",
+         stdin="apiVersion: v1\nkind: ConfigMap\nmetadata: {name: one}\ndata: {a: '9'}\n"),
+    Step("apply --server-side -f -", r"^configmap/one serverside-applied$",
+         stdin="apiVersion: v1\nkind: ConfigMap\nmetadata: {name: one}\ndata: {z: '1'}\n"),
+    Step("get cm one -o jsonpath={.data}", r'\A\{"a":"9","z":"1"\}\Z'),
+]  # fmt: skip
 
 CHANGE = [
     Step("create configmap one --from-literal=c=3", r"created$"),
@@ -220,6 +238,7 @@ NAMESPACE = [
 TABLES = {
     "create": CREATE,
     "apply": APPLY,
+    "server-side": SERVER_SIDE,
     "change": CHANGE,
     "delete": DELETE,
     "validation": VALIDATION,

@@ -172,7 +172,9 @@ def test_debug(kubectl: Kubectl) -> None:
     kubectl("run r --image=tiphys.dev/host --image-pull-policy=IfNotPresent --overrides="
             """'{"spec":{"terminationGracePeriodSeconds":0}}' -- sleep 1000""")  # fmt: skip
     kubectl("wait --for=condition=Ready pod/r --timeout=20s")
-    seen = kubectl("debug r -i --profile=general --image=tiphys.dev/host --target=r -- sh -c 'cat /proc/1/cmdline'")
+    # It speaks when it is spoken to, because what is said before anybody is attached is in the log only.
+    look = "debug r -i --profile=general --image=tiphys.dev/host --target=r -- sh -c 'read go; cat /proc/1/cmdline'"
+    seen = kubectl(look, stdin="go\n")
     assert "sleep" in seen
     assert kubectl("get pod r -o jsonpath={.spec.ephemeralContainers[0].targetContainerName}") == "r"
     assert "Ephemeral Containers:" in kubectl("describe pod r")

@@ -1,5 +1,7 @@
 """kubectl commands that make applications move: rollouts, scaling, exposing, nodes."""
 
+import json
+
 import pytest
 
 from tests.acceptance.outside import Kubectl, Step
@@ -59,7 +61,7 @@ SCALE = [
     Step("patch deploy d --subresource=scale --type=merge -p '{\"spec\":{\"replicas\":1}}'", r"^scale.autoscaling/\S+ patched$"),
     Step("wait --for=jsonpath='{.status.replicas}'=1 deploy/d --timeout=20s", r"met$"),
     Step("autoscale deploy d --min=1 --max=3", r"^horizontalpodautoscaler.autoscaling/d autoscaled$"),
-    Step("get hpa", r"^d +Deployment/d +\S.* +1 +3 +0 "),
+    Step("get hpa", r"^d +Deployment/d +cpu: <unknown>/80% +1 +3 +\d "),
     Step("expose deploy d --port=81 --target-port=8080", r"^service/d exposed$"),
     Step("expose deploy d --name=np --type=NodePort --port=81", r"^service/np exposed$"),
     Step("get svc np", r"^np +NodePort +\S+ +<none> +81:3\d{4}/TCP "),
@@ -111,3 +113,19 @@ def test_nodes(kubectl: Kubectl) -> None:
             Step(f"delete node {node}", r"deleted$"),
         ]
     )
+
+
+def test_a_budget_holds_evictions_back(kubectl: Kubectl) -> None:
+    """What a PodDisruptionBudget forbids is refused in the way that makes kubectl try again."""
+    kubectl("apply -f -", stdin=DEPLOYMENT)
+    kubectl("rollout status deploy/d --timeout=20s")
+    kubectl("create pdb b --selector=app=d --min-available=2")
+    kubectl("wait --for=jsonpath={.status.currentHealthy}=2 pdb/b --timeout=10s")
+    (pod, *_) = kubectl("get pods -l app=d -o jsonpath={.items[*].metadata.name}").split()
+    body = json.dumps({"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod}})
+    path = f"/api/v1/namespaces/{kubectl.namespace}/pods/{pod}/eviction"
+    done = kubectl.run(f"create --raw {path} -f -", stdin=body)
+    assert done.returncode == 1
+    assert "Cannot evict pod as it would violate the pod's disruption budget." in done.stdout
+    kubectl("delete pdb b")
+    assert '"Success"' in kubectl(f"create --raw {path} -f -", stdin=body)

@@ -112,16 +112,20 @@ def test_deployments(kubectl: Kubectl) -> None:
     assert refusal(lambda: apps.read_namespaced_deployment("d", namespace))[1]["reason"] == "NotFound"
 
 
-def test_applying_from_the_server_is_refused_clearly(kubectl: Kubectl) -> None:
-    body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}}
-    core = client.CoreV1Api()
-    code, status = refusal(
-        lambda: core.patch_namespaced_config_map(
-            "a", kubectl.namespace, body, field_manager="m", _content_type="application/apply-patch+yaml"
-        )
-    )
-    assert (code, status["reason"]) == (415, "UnsupportedMediaType")
-    assert "application/strategic-merge-patch+json" in status["message"]
+def test_server_side_apply(kubectl: Kubectl) -> None:
+    core, namespace = client.CoreV1Api(), kubectl.namespace
+    body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": {"a": "b"}}
+
+    def apply(manager: str, force: bool = False) -> Any:
+        words = {"field_manager": manager, "force": force, "_content_type": "application/apply-patch+yaml"}
+        return core.patch_namespaced_config_map("a", namespace, body, **words)
+
+    assert apply("first").metadata.managed_fields[0].manager == "first"
+    body["data"] = {"a": "c"}
+    code, status = refusal(lambda: apply("second"))
+    assert (code, status["reason"]) == (409, "Conflict")
+    assert status["details"]["causes"][0]["field"] == ".data.a"
+    assert apply("second", force=True).data == {"a": "c"}
 
 
 def test_pages_and_resource_versions(kubectl: Kubectl) -> None:

@@ -176,6 +176,9 @@ def _row(
 def default_v1(autoscaler: autoscaling_v1.HorizontalPodAutoscaler) -> None:
     if autoscaler.spec.minReplicas is None:
         autoscaler.spec.minReplicas = 1
+    # Other metrics, if there are any, are in the annotation.
+    if autoscaler.spec.targetCPUUtilizationPercentage is None and not autoscaler.metadata.annotations.get(REMAINDER):
+        autoscaler.spec.targetCPUUtilizationPercentage = DEFAULT_UTILIZATION
 
 
 def validate_v1(autoscaler: autoscaling_v1.HorizontalPodAutoscaler) -> Errors:
