@@ -64,3 +64,16 @@ def test_what_a_kill_left_half_made_is_removed(tmp_path: Path) -> None:
     (tmp_path / "torn" / "record.json").write_bytes(b'{"id": "to')
     assert [record.id for record in Records(tmp_path, Sandbox)] == ["whole"]
     assert [path.name for path in tmp_path.iterdir()] == ["whole"]
+
+
+async def test_a_sandbox_half_made_lets_go_of_its_namespaces(folder: Path, spawner: Spawned, busybox: Path) -> None:
+    async with running(folder, spawner) as first:
+        sandbox = await first.sandbox()
+        made = first.runtime.sandboxes.get(sandbox)
+        made.ready = False
+        first.runtime.sandboxes.records.save(made)
+    async with running(folder, spawner) as second:
+        assert not any(Path(path).exists() for path in made.pins.values())
+        answer = await second.cri.PodSandboxStatus(api_pb2.PodSandboxStatusRequest(pod_sandbox_id=sandbox))
+        assert answer.status.state == api_pb2.SANDBOX_NOTREADY
+        await second.runtime.purge()

@@ -70,10 +70,13 @@ class Sandboxes:
         return self._config.cgroup_root + sandbox.message().linux.cgroup_parent
 
     async def adopt(self) -> None:
-        """After a restart: a sandbox that has lost a namespace (the host has rebooted) is ready no more."""
+        """After a restart: a sandbox that has lost a namespace (the host has rebooted) is ready no more.
+
+        One that is not ready may have been half made, or half stopped, when the runtime was killed.
+        """
         for sandbox in self.records:
             lost_init = sandbox.init_pid and sandbox.init_pid not in self._cgroups.processes(self.cgroup(sandbox))
-            if sandbox.ready and (lost_init or not all(map(_is_pinned, sandbox.pins.values()))):
+            if not sandbox.ready or lost_init or not all(map(_is_pinned, sandbox.pins.values())):
                 await self.stop(sandbox)
 
     async def run(self, config: api_pb2.PodSandboxConfig, handler: str) -> Sandbox:
