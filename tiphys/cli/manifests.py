@@ -28,7 +28,7 @@ class Manifest:
 
 def read(names: tuple[str, ...], recursive: bool = False) -> list[Manifest]:
     """All objects, in order; Lists are taken apart. Raises UserError."""
-    return [manifest for name in names for source, data in _files(name, recursive) for manifest in _parse(source, data)]
+    return [manifest for name in names for source, data in _files(name, recursive) for manifest in parse(source, data)]
 
 
 def _files(name: str, recursive: bool) -> Iterator[tuple[str, bytes]]:
@@ -52,7 +52,8 @@ def _files(name: str, recursive: bool) -> Iterator[tuple[str, bytes]]:
             raise UserError(f"{each}: {error.strerror}") from error
 
 
-def _parse(source: str, data: bytes) -> Iterator[Manifest]:
+def parse(source: str, data: bytes) -> Iterator[Manifest]:
+    """All objects of one file, in order. Raises UserError."""
     for part in _documents(data):
         try:
             obj, duplicates = documents.parse(part)

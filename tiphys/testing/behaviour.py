@@ -10,7 +10,8 @@
 - ``unready-after-seconds``: when its readiness probe begins to fail again
 - ``unhealthy-after-seconds``: when its liveness probe begins to fail
 - ``stop-seconds``: how long it takes to end after TERM; more than its grace, and it is killed
-- ``fail``: ``image`` (cannot be pulled), ``create``, ``start`` or ``oom`` (ends by 137, OOMKilled, after ``run-seconds``)
+- ``fail``: ``image`` (cannot be pulled), ``create``, ``start`` or ``oom``
+  (ends by 137, OOMKilled, after ``run-seconds``)
 
 A value that is not understood is as good as none: a test's typing error shows in ``problems``.
 """

@@ -325,8 +325,10 @@ class Cluster:
             return await calls.create(codec.convert(row.cls, modified))
         original = annotation.last_applied(current) or {}
         change = diff.strategic_patch(row.cls, original, modified, current)
-        return await calls.patch(meta["name"], where, change, "strategic") if change else await calls.get(
-            meta["name"], where
+        return (
+            await calls.patch(meta["name"], where, change, "strategic")
+            if change
+            else await calls.get(meta["name"], where)
         )
 
     async def _create(self, found: builtins.list[dict[str, Any]]) -> builtins.list[Any]:

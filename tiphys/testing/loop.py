@@ -17,7 +17,11 @@ import asyncio
 import selectors
 import time
 from collections.abc import Callable
-from typing import Any
+from concurrent.futures import Executor
+from typing import TypeVar, TypeVarTuple, Unpack
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 
 class Deadlock(RuntimeError):
@@ -61,10 +65,12 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self._waiter.jump_once = True
         await self.idle()
 
-    def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> Any:
+    def run_in_executor(
+        self, executor: Executor | None, func: Callable[[Unpack[Ts]], T], *args: *Ts
+    ) -> "asyncio.Future[T]":
         """Here and not in a thread, which would end when the machine likes."""
 
-        async def call() -> Any:
+        async def call() -> T:
             return func(*args)
 
         return self.create_task(call(), name=f"executor {getattr(func, '__name__', '')}")

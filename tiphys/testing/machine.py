@@ -4,7 +4,7 @@ import asyncio
 import functools
 import random as random_module
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from types import TracebackType
 from typing import Self
@@ -44,7 +44,7 @@ class Options:
 
     nodes: int = 1
     seed: int | str = 0
-    node: NodeOptions = NodeOptions()
+    node: NodeOptions = field(default_factory=NodeOptions)
     #: Multiplies the periods of heartbeats and of how long silence is borne; for long spans of time.
     calm: float = 1.0
 
@@ -108,10 +108,13 @@ class Machine:
         watch = Informers(self.client("nodes"), self.clock, self.random("nodes' informers"))
         self.nodes = Nodes(self._node_options(), self._node_client, watch, self.clock, self.random("nodes"))
         self.invariants = Invariants(watch)
-        for part in (informers, watch, controllers, scheduler, self.nodes):
-            await self._stack.enter_async_context(part)  # type: ignore[arg-type]  # each is one
-        for part in (self.api, controllers, scheduler, watch):
-            self._failures.append(asyncio.ensure_future(part.wait()))
+        for informing in (informers, watch):
+            await self._stack.enter_async_context(informing)
+        await self._stack.enter_async_context(controllers)
+        await self._stack.enter_async_context(scheduler)
+        await self._stack.enter_async_context(self.nodes)
+        for waiting in (self.api.wait(), controllers.wait(), scheduler.wait(), watch.wait()):
+            self._failures.append(asyncio.ensure_future(waiting))
         self._stack.callback(self._forget_failures)
         await watch.wait_synced()
         await self.nodes.add(self.options.nodes)
@@ -133,9 +136,7 @@ class Machine:
 
     def _node_options(self) -> NodeOptions:
         given, calm = self.options.node, self.options.calm
-        return replace(
-            given, lease_seconds=given.lease_seconds * calm, report_seconds=given.report_seconds * calm
-        )
+        return replace(given, lease_seconds=given.lease_seconds * calm, report_seconds=given.report_seconds * calm)
 
     def _node_client(self, name: str) -> Client:
         groups = ("system:nodes", "system:authenticated")

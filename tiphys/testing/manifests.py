@@ -1,12 +1,13 @@
-"""What a test hands over: YAML, a file or folder of it, a dict, a Struct, or several of these; and words for objects."""
+"""What a test hands over: YAML, a file or folder of it, a dict, a Struct, or several of these; and words for them."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
-import yaml
 
+from tiphys.cli import manifests
+from tiphys.cli.errors import UserError
 from tiphys.machinery import codec
 from tiphys.resources import table
 from tiphys.resources.rules import Resource
@@ -14,50 +15,38 @@ from tiphys.resources.rules import Resource
 Dict = dict[str, Any]
 Manifest = str | Path | Mapping[str, Any] | msgspec.Struct
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def documents(given: Manifest | Iterable[Manifest]) -> Iterator[Dict]:
-    """Every object that is meant, in order. Raises ValueError or OSError."""
+    """Every object that is meant, in order. Raises ValueError."""
     if isinstance(given, msgspec.Struct):
         yield codec.to_builtins(given)
     elif isinstance(given, Mapping):
-        yield from _unpacked(dict(given))
-    elif isinstance(given, Path):
-        yield from _of_path(given)
-    elif isinstance(given, str):
-        # A manifest has at least one colon before a line ends; a path hardly.
-        if "\n" in given or ": " in given:
-            yield from _of_text(given)
-        else:
-            yield from _of_path(Path(given))
+        yield from _of_text(codec.encode(given))
+    elif isinstance(given, str | Path):
+        yield from _of_words(given)
     else:
         for one in given:
             yield from documents(one)
 
 
-def _of_path(path: Path) -> Iterator[Dict]:
-    if path.is_dir():
-        for file in sorted(p for p in path.iterdir() if p.suffix in (".yaml", ".yml", ".json")):
-            yield from _of_text(file.read_text())
-    else:
-        yield from _of_text(path.read_text())
+def _of_words(given: str | Path) -> Iterator[Dict]:
+    """YAML, or where it is: a manifest has a colon and a space or line end in it, a path hardly."""
+    text = str(given)
+    if isinstance(given, str) and ("\n" in text or ": " in text):
+        yield from _of_text(text.encode())
+        return
+    try:
+        yield from (found.obj for found in manifests.read((text,)))
+    except UserError as error:
+        raise ValueError(str(error)) from error
 
 
-def _of_text(text: str) -> Iterator[Dict]:
-    for found in yaml.load_all(text, Loader=_LOADER):  # noqa: S506  # one of the safe loaders
-        if found is not None:
-            yield from _unpacked(found)
-
-
-def _unpacked(found: Any) -> Iterator[Dict]:
-    if not isinstance(found, dict) or "kind" not in found or "apiVersion" not in found:
-        raise ValueError(f"not an object of the API, which has apiVersion and kind: {found!r:.100}")
-    if found["kind"] == "List":
-        for item in found.get("items") or ():
-            yield from _unpacked(item)
-    else:
-        yield found
+def _of_text(data: bytes) -> Iterator[Dict]:
+    try:
+        yield from (found.obj for found in manifests.parse("the manifest", data))
+    except UserError as error:
+        raise ValueError(str(error)) from error
 
 
 def row_of(obj: Mapping[str, Any]) -> Resource:

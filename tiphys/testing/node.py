@@ -74,7 +74,7 @@ class SimulatedNode:
         self.name = f"node-{number}"
         self.client = client
         self.clock = clock
-        self.ips = (str(ipaddress.IPv4Address("172.16.0.0") + number),)
+        self.ips: tuple[str, ...] = (str(ipaddress.IPv4Address("172.16.0.0") + number),)
         self.alive = False
         self.tasks = Tasks()
         self.pods: dict[str, SimulatedPod] = {}
@@ -265,9 +265,7 @@ class SimulatedNode:
             body = {"spec": spec | {"renewTime": moment}}
             await self._leases.patch(self.name, LEASE_NAMESPACE, body, "merge")
         except errors.NotFound:
-            owner = meta_v1.OwnerReference(
-                apiVersion="v1", kind="Node", name=self.name, uid=self.node.metadata.uid
-            )
+            owner = meta_v1.OwnerReference(apiVersion="v1", kind="Node", name=self.name, uid=self.node.metadata.uid)
             lease = coordination_v1.Lease(
                 metadata=meta_v1.ObjectMeta(name=self.name, namespace=LEASE_NAMESPACE, ownerReferences=[owner]),
                 spec=coordination_v1.LeaseSpec(

@@ -187,9 +187,7 @@ class SimulatedPod:
                     self._node.free_address(ip)
         self.post(w.SandboxStopped(sandbox_id))
 
-    def _observe(
-        self, sandboxes: tuple[SandboxFact, ...] = (), containers: tuple[ContainerFact, ...] = ()
-    ) -> None:
+    def _observe(self, sandboxes: tuple[SandboxFact, ...] = (), containers: tuple[ContainerFact, ...] = ()) -> None:
         meta = self.pod.metadata
         self.post(w.Observed(PodFact(meta.uid, meta.namespace, meta.name, sandboxes, containers)))
 
