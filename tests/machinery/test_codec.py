@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from tiphys.api import apps_v1, coordination_v1, core_v1, meta_v1
 from tiphys.api.kinds import KINDS
 from tiphys.api.scalars import Quantity, Time
-from tiphys.machinery import codec, documents, gojson
+from tiphys.machinery import codec, documents, gojson, gotypes
 
 EMPTY_POD = b'{"apiVersion":"v1","kind":"Pod","metadata":{},"spec":{"containers":[]},"status":{}}'
 
@@ -326,3 +326,21 @@ def test_garbage_yaml_never_does_worse_than_refuse(text: str) -> None:
         codec.decode_yaml(text.encode())
     except codec.DecodeError as error:
         assert str(error)
+
+
+@pytest.mark.parametrize(
+    ("document", "words"),
+    [
+        ({"metadata": {"name": 1}}, "cannot convert int64 to string"),
+        ({"metadata": {"name": True}}, "unrecognized type: string"),
+        ({"metadata": {"labels": "x"}}, "cannot restore map from string"),
+        ({"spec": []}, "cannot restore struct from: slice"),
+        ({"spec": {"containers": {}}}, "cannot restore slice from map"),
+        ({"spec": {"priority": "high"}}, "unrecognized type: int32"),
+        ({"spec": {"hostNetwork": "yes"}}, "unrecognized type: bool"),
+    ],
+)
+def test_what_does_not_fit_after_a_strategic_merge(document: dict[str, Any], words: str) -> None:
+    fault = gotypes.misfit(core_v1.Pod, document)
+    assert fault is not None
+    assert fault.converting == words

@@ -17,6 +17,8 @@ class Misfit(NamedTuple):
 
     message: str
     path: str
+    #: The same where no JSON is decoded and a document in memory is converted, as after a strategic merge.
+    converting: str = ""
 
 
 def misfit(cls: type[Any], value: Any) -> Misfit | None:
@@ -123,7 +125,25 @@ def _number_text(value: Any) -> str:
 def _wrong(cls: type[Object], shape: Shape, value: Any, names: tuple[str, ...], path: str, kind: str = "") -> Misfit:
     field = f"{cls.__name__}.{'.'.join(names)}"
     kind = kind or json_kind(value)
-    return Misfit(f"json: cannot unmarshal {kind} into Go struct field {field} of type {type_name(shape)}", path)
+    message = f"json: cannot unmarshal {kind} into Go struct field {field} of type {type_name(shape)}"
+    return Misfit(message, path, _unconverted(shape, value))
+
+
+def _unconverted(shape: Shape, value: Any) -> str:
+    """Why ``value`` cannot become such a field, as apimachinery's converter says it."""
+    names = {bool: "bool", int: "int64", float: "float64", str: "string", list: "slice", dict: "map"}
+    source = names[type(value)]
+    if shape.form == "object":
+        return f"cannot restore struct from: {source}"
+    if shape.form != "scalar":
+        return f"cannot restore {'slice' if shape.form == 'list' else 'map'} from {source}"
+    kind, _ = _scalar(shape.type)
+    if kind not in (str, bool, int, float):
+        return ""
+    target = type_name(shape)
+    # In Go a whole number converts to text, as a character; the converter refuses that by name.
+    convertible = (source == "int64" and kind is str) or (source == "float64" and kind is int)
+    return f"cannot convert {source} to {target}" if convertible else f"unrecognized type: {target}"
 
 
 def _unparsed(parse: Any, text: str, path: str) -> Misfit | None:
