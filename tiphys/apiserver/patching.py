@@ -9,7 +9,7 @@ from typing import Any, Final
 from tiphys.apiserver import decoding
 from tiphys.apiserver.negotiation import UNSUPPORTED, content_type
 from tiphys.apiserver.registry.endpoint import Call
-from tiphys.machinery import codec, errors, fields, strict
+from tiphys.machinery import codec, errors, fields, gotypes, strict
 from tiphys.machinery import patch as patches
 from tiphys.machinery.goformat import plain
 
@@ -45,7 +45,9 @@ def patch_of(call: Call, cls: type[Any] | None = None) -> Apply:
     try:
         patch = codec.decode_builtins(body)
     except codec.DecodeError as problem:
-        raise errors.BadRequest(f"error decoding patch: {problem}") from problem
+        # Only a JSON or merge patch says what it was that could not be decoded.
+        prefix = "" if media_type == STRATEGIC_PATCH else "error decoding patch: "
+        raise errors.BadRequest(f"{prefix}{problem}") from problem
     if media_type == JSON_PATCH and not isinstance(patch, list):
         raise errors.BadRequest(
             "error decoding patch: json: cannot unmarshal object into Go value of type jsonpatch.Patch"
@@ -80,7 +82,10 @@ def _object(cls: type[Any], document: Any, validation: str, warnings: list[str],
             warnings.extend(found)
         return codec.decode(cls, text)
     except codec.DecodeError as problem:
-        raise _misfit(text.decode() if shown is None else plain(shown), str(problem)) from problem
+        if shown is None:
+            raise _misfit(text.decode(), str(problem)) from problem
+        misfit = gotypes.misfit(cls, document)
+        raise _misfit(plain(shown), (misfit and misfit.converting) or str(problem)) from problem
 
 
 def _misfit(shown: str, why: str) -> errors.StatusError:
