@@ -208,3 +208,33 @@ async def test_a_fault_of_ours_is_a_500_that_the_log_explains(caplog: pytest.Log
 async def test_a_server_for_others_needs_its_seams() -> None:
     with pytest.raises(ValueError, match="must be given its seams"):
         ApiServer(ApiServerConfig(certificate="a.crt"), MemoryStore())
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (b"GET /version?x=" + b"y" * 1_100_000 + b" HTTP/1.1\r\n\r\n", b"431"),
+        (b"GET /version HTTP/1.1\r\nX: " + b"y" * 1_100_000 + b"\r\n\r\n", b"431"),
+        (b"NO HTTP AT ALL\r\n\r\n", b"400"),
+        (b"GET / HTTP/1.1\r\nContent-Length: x\r\n\r\n", b"400"),
+        (b"\x16\x03\x01\x00\x00", b"400"),
+    ],
+)
+async def test_what_is_no_http_is_answered_and_not_logged_as_ours(
+    sent: bytes, status: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with listening() as (server, _):
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(sent)
+        answer = await asyncio.wait_for(reader.read(), 5)
+        writer.close()
+    assert answer.split(b" ")[1] == status
+    assert b"bytearray" not in answer
+    assert not [record for record in caplog.records if record.exc_info]
+
+
+async def test_long_selectors_are_understood() -> None:
+    async with listening() as (_, url), aiohttp.ClientSession() as session:
+        names = ",".join(f"n{index}" for index in range(50_000))
+        async with session.get(f"{url}{MAPS}?labelSelector=a+in+({names})") as answer:
+            assert answer.status == 200

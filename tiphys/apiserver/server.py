@@ -16,7 +16,8 @@ from email.utils import formatdate
 from typing import Any, Final
 from urllib.parse import parse_qs, unquote
 
-from aiohttp import web
+from aiohttp import web, web_protocol
+from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 from aiohttp.http_parser import RawRequestMessage
 
 from tiphys.apiserver.config import ApiServerConfig
@@ -31,7 +32,9 @@ KEEPALIVE_SECONDS: Final = 300.0
 PIECE_BYTES: Final = 256 * 1024
 # Bytes that an upgraded connection may hold unread before its socket is paused.
 UNREAD_BYTES_MAX: Final = 1024 * 1024
-LINE_BYTES_MAX: Final = 64 * 1024
+# As Go's server has it, and what it answers beyond.
+LINE_BYTES_MAX: Final = 1024 * 1024
+TOO_LARGE: Final = "431 Request Header Fields Too Large"
 _REASONS: Final = {status.value: status.phrase for status in http.HTTPStatus}
 
 
@@ -49,6 +52,30 @@ def tls_context(config: ApiServerConfig) -> ssl.SSLContext:
     return context
 
 
+class _Connection(web_protocol.RequestHandler):
+    """What is no HTTP gets a short answer; it is the client's fault and no error of ours to log."""
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        if not isinstance(exc, HttpProcessingError):
+            return super().handle_error(request, status, exc, message)
+        too_large = isinstance(exc, LineTooLong)
+        text = TOO_LARGE if too_large else f"400 Bad Request: {type(exc).__name__}"
+        answer = web.Response(status=431 if too_large else 400, text=text)
+        answer.force_close()
+        return answer
+
+
+class _Web(web.Server):
+    def __call__(self) -> web_protocol.RequestHandler:
+        return _Connection(self, loop=self._loop, **self._kwargs)
+
+
 class Listener:
     """Listens from ``start`` to ``close``."""
 
@@ -63,7 +90,7 @@ class Listener:
     async def start(self) -> None:
         """Raises OSError, naming the address, if it cannot be had."""
         config = self._config
-        self._web = web.Server(
+        self._web = _Web(
             self._answer,  # type: ignore[arg-type]  # our answers write themselves; see _Answer
             handler_cancellation=True,
             keepalive_timeout=KEEPALIVE_SECONDS,
