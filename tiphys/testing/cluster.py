@@ -30,6 +30,7 @@ from tiphys.testing.loop import VirtualLoop
 from tiphys.testing.machine import Machine, Options, template
 from tiphys.testing.manifests import Manifest
 from tiphys.testing.node import NodeOptions, SimulatedNode
+from tiphys.testing.serving import Serving
 from tiphys.testing.transport import Fault, Faults
 from tiphys.wire.exchange import UserInfo
 
@@ -55,6 +56,7 @@ class Cluster:
         self._machine = Machine(self._loop, self.options, template())
         self._client: Client
         self._entered = False
+        self._serving: Serving | None = None
 
     @property
     def seed(self) -> int | str:
@@ -74,6 +76,9 @@ class Cluster:
         if self._loop.is_closed():
             return
         try:
+            if self._serving is not None:
+                serving, self._serving = self._serving, None
+                serving.close()
             if self._entered:
                 self._entered = False
                 self._loop.run_until_complete(self._machine.__aexit__(None, None, None))
@@ -127,10 +132,14 @@ class Cluster:
         ``exists``, ``gone`` or a function of the object; in place of a reference there may be a function of
         nothing. AssertionError, with the object and its Events, if it does not come true ``within`` the time.
         """
-        deadline = self._loop.elapsed + manifests.seconds(within)
+        return self.run(self._until_deadline(reference, wanted, manifests.seconds(within)))
+
+    async def _until_deadline(self, reference: str | Callable[[], Any], wanted: expect.Wanted, within: float) -> Any:
+        deadline = self._loop.elapsed + within
+        # Time must not jump past the deadline.
         timer = self._loop.call_at(deadline, lambda: None)
         try:
-            return self.run(self._until(reference, wanted, deadline))
+            return await self._until(reference, wanted, deadline)
         finally:
             timer.cancel()
 
@@ -163,11 +172,26 @@ class Cluster:
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine in the cluster's virtual time and return its result."""
+        if self._serving is not None:
+            return self._serving.run(work)
         return self._loop.run_until_complete(work)
 
     def spawn(self, work: Coroutine[Any, Any, T], name: str = "") -> "asyncio.Task[T]":
         """Run a coroutine beside the cluster, such as the operator under test; it ends with the cluster."""
-        return self._loop.create_task(work, name=name or None)
+
+        async def start() -> "asyncio.Task[T]":
+            return asyncio.get_running_loop().create_task(work, name=name or None)
+
+        return self.run(start())
+
+    @property
+    def kubeconfig(self) -> str:
+        """Path of a kubeconfig; from its first use on the cluster is served over HTTPS, and time passes by itself."""
+        if self._serving is None:
+            serving = Serving(self._loop, self._machine)
+            serving.start()
+            self._serving = serving
+        return str(self._serving.kubeconfig)
 
     # Objects
 

@@ -52,9 +52,13 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     async def advance(self, seconds: float) -> None:
         """Return when ``seconds`` have passed and all that was due by then has happened."""
-        await self.idle()
-        await asyncio.sleep(seconds)
-        await self.idle()
+        paced, self.paced = self.paced, False
+        try:
+            await self.idle()
+            await asyncio.sleep(seconds)
+            await self.idle()
+        finally:
+            self.paced = paced
 
     async def step(self) -> None:
         """Let time jump to the next timer, and return when all has happened that this brings.
@@ -102,8 +106,8 @@ class _JumpingSelector(selectors.DefaultSelector):
                 if not future.done():
                     future.set_result(None)
             return []
-        self.jump_once = False
-        if loop.paced or (timeout is None and attached):
+        jump, self.jump_once = self.jump_once, False
+        if (loop.paced and not (jump and timeout)) or (timeout is None and attached):
             before = time.monotonic()
             events = super().select(timeout)
             loop.elapsed += time.monotonic() - before
