@@ -13,6 +13,8 @@ class Config:
     node_cidr_mask_size_ipv6: int = 64
     #: PEM of the API server's authority, published as ConfigMap kube-root-ca.crt.
     root_ca: str = ""
+    #: PEM of that authority's key, with which certificate requests are signed; empty: nothing is signed.
+    signing_key: str = ""
     node_monitor_period_seconds: float = 5.0
     node_monitor_grace_seconds: float = 50.0
     node_startup_grace_seconds: float = 60.0

@@ -8,6 +8,7 @@ from tiphys.base.clock import Clock
 from tiphys.base.ids import Ids
 from tiphys.client import Client, Informers
 from tiphys.controllers.base import Context, Controller
+from tiphys.controllers.certificates.controller import CertificateController
 from tiphys.controllers.config import Config
 from tiphys.controllers.cronjob.controller import CronJobController
 from tiphys.controllers.daemonset.controller import DaemonSetController
@@ -44,6 +45,7 @@ CONTROLLERS: tuple[type[Controller], ...] = (
     CronJobController,
     TTLAfterFinishedController,
     DisruptionController,
+    CertificateController,
     EndpointSliceController,
     EndpointsController,
     NodeLifecycleController,

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from tiphys.apiserver.admission.certificates import CertificateRequester, CertificateSigners
 from tiphys.apiserver.admission.default_classes import DefaultIngressClass, DefaultStorageClass
 from tiphys.apiserver.admission.default_toleration_seconds import DefaultTolerationSeconds
 from tiphys.apiserver.admission.escalation import Escalation
@@ -34,6 +35,7 @@ def plugins(objects: Objects, ids: Ids) -> list[Plugin]:
         DefaultTolerationSeconds(),
         DefaultStorageClass(objects),
         RuntimeClass(objects),
+        CertificateRequester(),
         DefaultIngressClass(objects),
         PodTopologyLabels(objects),
     ]
@@ -45,6 +47,7 @@ class Chain:
     def __init__(self, objects: Objects, ids: Ids, rbac: Rbac, authorizer: Authorizer, clock: Clock) -> None:
         self._plugins = plugins(objects, ids)
         self._escalation = Escalation(rbac, authorizer)
+        self._signers = CertificateSigners(authorizer)
         self._quota = ResourceQuota(objects, clock)
         self._handling: dict[tuple[str, str, str, str], Sequence[Plugin]] = {}
 
@@ -57,6 +60,8 @@ class Chain:
             plugin.validate(attributes, obj, old)
         if self._escalation.handles(attributes):
             await self._escalation.check(attributes, obj, old)
+        if self._signers.handles(attributes):
+            await self._signers.check(attributes, obj, old)
         if self._quota.handles(attributes):
             await self._quota.charge(attributes, obj, old)
 

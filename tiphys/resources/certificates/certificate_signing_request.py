@@ -1,4 +1,4 @@
-"""CertificateSigningRequest. Stored and approved; signers are not part of this release."""
+"""CertificateSigningRequest."""
 
 from datetime import datetime
 

@@ -1,4 +1,4 @@
-"""ResourceQuota. Stored and shown; not yet enforced."""
+"""ResourceQuota."""
 
 from datetime import datetime
 

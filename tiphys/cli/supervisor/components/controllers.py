@@ -22,7 +22,11 @@ async def run(cluster: Cluster, config: ClusterConfig) -> AsyncIterator[Together
     clock, source = RealClock(), random.SystemRandom()
     ids = Ids(source)
     files = pki.Pki(cluster.pki)
-    settings = ControllersConfig(cluster_cidrs=(config.pod_range,), root_ca=files.ca.read_text())
+    settings = ControllersConfig(
+        cluster_cidrs=(config.pod_range,),
+        root_ca=files.ca.read_text(),
+        signing_key=files.pair("ca").key.read_text(),
+    )
     async with AsyncExitStack() as stack:
         client = await stack.enter_async_context(
             identities.client(cluster, config, "controllers", "kube-controller-manager")
