@@ -139,7 +139,7 @@ CHANGE = [
     ),
     Step(
         """patch cm one -p '{"data":{"z":1}}'""",
-        r"^The request is invalid: patch: Invalid value: \"map\[data:map\[z:1\]\]\": ",
+        r'^The request is invalid: patch: Invalid value: "map\[data:map\[z:1\]\]": cannot convert int64 to string$',
         1,
     ),
     Step("patch cm nope -p '{}'", r'^Error from server \(NotFound\): configmaps "nope" not found$', 1),

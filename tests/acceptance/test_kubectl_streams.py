@@ -34,6 +34,8 @@ EXEC = [
     Step("exec pair -c talks -- printenv GREETING PASSWORD", r"\Ahello\ns3cret\n\Z"),
     Step("exec pair -c talks -- nosuchcommand", r'exec: "nosuchcommand": executable file not found in \$PATH', 1),
     Step("exec pair -c nope -- ls", r"^Error from server \(BadRequest\): container nope is not valid for pod pair$", 1),
+    Step("attach pair -c init", r"unable to upgrade connection: container init not found in pod pair_shop$", 1),
+    Step("exec pair -c init -- ls", r'unable to upgrade connection: container not found \("init"\)$', 1),
     Step("exec nope -- ls", r'^Error from server \(NotFound\): pods "nope" not found$', 1),
     Step("exec deploy/web -- echo x", r"\Ax\n\Z"),
     Step("exec pair -c talks -- sh -c 'head -c 3000000 /dev/zero | md5sum'", r"^[0-9a-f]{32} "),
@@ -172,9 +174,16 @@ def test_debug(kubectl: Kubectl) -> None:
     kubectl("run r --image=tiphys.dev/host --image-pull-policy=IfNotPresent --overrides="
             """'{"spec":{"terminationGracePeriodSeconds":0}}' -- sleep 1000""")  # fmt: skip
     kubectl("wait --for=condition=Ready pod/r --timeout=20s")
-    # It speaks when it is spoken to, because what is said before anybody is attached is in the log only.
-    look = "debug r -i --profile=general --image=tiphys.dev/host --target=r -- sh -c 'read go; cat /proc/1/cmdline'"
-    seen = kubectl(look, stdin="go\n")
-    assert "sleep" in seen
+    # It speaks when it is spoken to: what is said before anybody is attached is in the log only. And the input
+    # stays open, because at its end an attached client leaves a container that outlives its input.
+    look = (
+        "debug r -i --profile=general --image=tiphys.dev/host --target=r -- sh -c 'read go; cat /proc/1/cmdline; echo'"
+    )
+    debugger = kubectl.start(look)
+    assert debugger.stdin is not None
+    debugger.stdin.write(b"go\n")
+    debugger.stdin.flush()
+    _read_until(debugger, b"sleep")
+    debugger.communicate(timeout=PATIENCE_SECONDS)
     assert kubectl("get pod r -o jsonpath={.spec.ephemeralContainers[0].targetContainerName}") == "r"
     assert "Ephemeral Containers:" in kubectl("describe pod r")

@@ -176,6 +176,8 @@ class Endpoints:
         agent = self._agent(rest[0], rest[1], uid)
         running = next((f for f in agent.facts.of(container) if f.state == "running"), None)
         if running is None:
+            if verb == "attach":
+                raise HttpFault(404, f"container {container} not found in pod {rest[1]}_{rest[0]}")
             raise HttpFault(404, f"container not found ({quote(container)})")
         command = list(query.get("command") or query.get("cmd") or ())
         if verb == "run":
