@@ -150,6 +150,21 @@ async def test_slow_watchers_are_cut_off() -> None:
         assert 0 < len(slow.events) < 30
 
 
+async def test_a_crowd_of_slow_watchers_shares_what_one_may_hold() -> None:
+    async with serving(watch_buffer_bytes_max=8_000_000) as api:
+        crowd = [Lines(stuck=True) for _ in range(40)]
+        tasks = []
+        for slow in crowd:
+            response = await api.raw("GET", MAPS, query={"watch": "1"})
+            assert response.stream is not None
+            tasks.append(asyncio.create_task(response.stream(slow)))
+        async with api.watching(MAPS) as quick:
+            for number in range(4):
+                await api.ok("POST", MAPS, config_map(f"m{number}", {"k": "x" * 900_000}))
+            await quick.wait(4)
+        await asyncio.wait_for(asyncio.gather(*tasks), 5)
+
+
 async def test_the_end_of_the_server_ends_watches() -> None:
     async with serving() as api:
         response = await api.raw("GET", MAPS, query={"watch": "1"})

@@ -32,6 +32,8 @@ KEEPALIVE_SECONDS: Final = 300.0
 PIECE_BYTES: Final = 256 * 1024
 # Bytes that an upgraded connection may hold unread before its socket is paused.
 UNREAD_BYTES_MAX: Final = 1024 * 1024
+# What a stream may leave for its client to take after it has ended.
+UNTAKEN_BYTES_MAX: Final = 1024 * 1024
 # As Go's server has it, and what it answers beyond.
 LINE_BYTES_MAX: Final = 1024 * 1024
 TOO_LARGE: Final = "431 Request Header Fields Too Large"
@@ -260,6 +262,9 @@ class _Answer:
         assert response.stream is not None
         transport.write(b"%b%bTransfer-Encoding: chunked\r\n\r\n" % (head, self._dates.line()))
         await response.stream(ChunkedSink(request, transport))
+        if transport.get_write_buffer_size() > UNTAKEN_BYTES_MAX:
+            # A watcher that was cut off for not taking its bytes would go on holding them.
+            transport.abort()
         if not transport.is_closing():
             transport.write(b"0\r\n\r\n")
 

@@ -27,6 +27,9 @@ from tiphys.wire.exchange import Sink
 
 log = logging.getLogger(__name__)
 
+# Watchers of a resource that are behind by more than a little may hold as much as this many may alone.
+SHARES = 4
+BEHIND_BYTES = 1024 * 1024
 # Initial events are handed over in pieces of about this size, each once the last was taken.
 PIECE_BYTES = 1024 * 1024
 
@@ -118,11 +121,11 @@ class Watcher:
             if frame is not None:
                 self._pending.append(frame)
 
-    def flush(self, buffer_bytes_max: int) -> None:
-        """Hand over what was noted; cut the watcher off if too much waits for it."""
+    def flush(self, buffer_bytes_max: int) -> int:
+        """Hand over what was noted; cut the watcher off if too much waits for it. How many bytes wait."""
         pending = self._pending
         if not pending:
-            return
+            return 0
         data = pending[0] if len(pending) == 1 else b"".join(pending)
         self._pending = []
         if self._backlog is not None:
@@ -135,6 +138,7 @@ class Watcher:
             waiting = self.sink.buffered_bytes()
         if waiting > buffer_bytes_max:
             self.close()
+        return waiting
 
     def close(self) -> None:
         """End the watch; idempotent."""
@@ -172,6 +176,8 @@ class Hub:
     def __init__(self, cache: ResourceCache, buffer_bytes_max: int) -> None:
         self.cache = cache
         self._buffer_bytes_max = buffer_bytes_max
+        #: What one watcher may leave waiting now.
+        self._share = buffer_bytes_max
         #: By (namespace, name) of what they can see; dicts, because their order must be the same in every run.
         self._places: defaultdict[tuple[str, str], dict[Watcher, None]] = defaultdict(dict)
         self._closed = False
@@ -198,15 +204,16 @@ class Hub:
             for watcher in watchers:
                 watcher.close()
 
-    def _tell(self, watcher: Watcher, changes: Sequence[Change]) -> None:
+    def _tell(self, watcher: Watcher, changes: Sequence[Change], buffer_bytes_max: int) -> int:
         """Send ``changes``. A fault in making a frame (a column, a conversion) ends that watch, not the others."""
         try:
             for change in changes:
                 watcher.take(change)
-            watcher.flush(self._buffer_bytes_max)
+            return watcher.flush(buffer_bytes_max)
         except Exception:
             log.exception("watch event could not be made", extra={"resource": self.cache.row.plural})
             watcher.close()
+            return 0
 
     def _changed(self, changes: Sequence[Change]) -> None:
         """Deliver on the loop's next turn: after the answer to the write, and together with what else comes."""
@@ -229,8 +236,13 @@ class Hub:
             for place in {("", ""): 0, (namespace, ""): 0, ("", name): 0, (namespace, name): 0}:
                 for watcher in places.get(place, ()):
                     touched.setdefault(watcher, []).append(change)
-        for watcher, theirs in touched.items():
-            self._tell(watcher, theirs)
+        limit = self._share
+        waiting = [self._tell(watcher, theirs, limit) for watcher, theirs in touched.items()]
+        behind = sum(size > BEHIND_BYTES for size in waiting)
+        # One slow watcher may take its time, a crowd of them may not hold the memory of a crowd.
+        self._share = (
+            max(BEHIND_BYTES, self._buffer_bytes_max * SHARES // behind) if behind > SHARES else self._buffer_bytes_max
+        )
         # The history keeps changes; the bytes made of them are not kept with it.
         for change in changes:
             change.frames.clear()
