@@ -73,16 +73,16 @@ class Dice:
         return made
 
     def pod_affinity(self, strength: float) -> dict[str, Any]:
-        weighted = lambda: [{"weight": self.one(1, 10, 100), "podAffinityTerm": self.term()}]  # noqa: E731
+        weighted = lambda: [{"weight": self.one(1, 10, 100), "podAffinityTerm": self.term()}]
         return self.some(
             strength,
             **{oracle.REQUIRED: lambda: [self.term() for _ in range(self.one(1, 1, 2))], oracle.PREFERRED: weighted},
         )
 
     def node_affinity(self) -> dict[str, Any]:
-        expression = lambda: {"key": "disk", "operator": self.one("In", "NotIn"), "values": ["ssd"]}  # noqa: E731
-        terms = lambda: {"nodeSelectorTerms": [{"matchExpressions": [expression()]}]}  # noqa: E731
-        wishes = lambda: [{"weight": 5, "preference": {"matchExpressions": [expression()]}}]  # noqa: E731
+        expression = lambda: {"key": "disk", "operator": self.one("In", "NotIn"), "values": ["ssd"]}
+        terms = lambda: {"nodeSelectorTerms": [{"matchExpressions": [expression()]}]}
+        wishes = lambda: [{"weight": 5, "preference": {"matchExpressions": [expression()]}}]
         return self.some(0.5, **{oracle.REQUIRED: terms, oracle.PREFERRED: wishes})
 
     def constraint(self) -> dict[str, Any]:
@@ -117,8 +117,8 @@ class Dice:
             podAntiAffinity=lambda: self.pod_affinity(0.5),
             nodeAffinity=self.node_affinity,
         )
-        tolerations = lambda: [{"key": "a", "operator": "Exists"}]  # noqa: E731
-        spread = lambda: [self.constraint() for _ in range(self.one(1, 2))]  # noqa: E731
+        tolerations = lambda: [{"key": "a", "operator": "Exists"}]
+        spread = lambda: [self.constraint() for _ in range(self.one(1, 2))]
         spec = {"containers": [container], "affinity": affinity, "priority": self.one(0, 0, 10, 20)}
         spec |= self.some(0.3, tolerations=tolerations, topologySpreadConstraints=spread)
         meta = {"name": name, "namespace": self.one(*NAMESPACES), "uid": name, "labels": labels}

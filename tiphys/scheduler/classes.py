@@ -5,11 +5,13 @@ journals and asks the plugins again for the changed rows alone, so placing many
 equal Pods costs a repaired row each and one search for the best node.
 """
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from tiphys.scheduler.nodes import Bools, Ints, NodeTable
 from tiphys.scheduler.plugins.interface import Plugin, Rows
@@ -29,11 +31,13 @@ class PodClass:
         self.names = names
         #: Results of preemption by row, valid as long as the row does not change; kept by ``preemption.py``.
         self.memo: dict[int, Any] = {}
+        #: What kind of result each row has; 0 for none.
+        self.memo_kinds: npt.NDArray[np.int8] = np.zeros(0, np.int8)
         self.memo_version = -1
         self._nodes = nodes
         applying = [made for plugin in plugins if (made := plugin.for_class(info, nodes)) is not None]
         self.filters = [plugin for plugin in applying if plugin.filters and plugin.reads != "placement"]
-        self.placing = [plugin for plugin in applying if plugin.filters and plugin.reads == "placement"]
+        self._placing = [plugin for plugin in applying if plugin.filters and plugin.reads == "placement"]
         self._scores = [plugin for plugin in applying if plugin.weight and plugin.reads != "placement"]
         self._placing_scores = [plugin for plugin in applying if plugin.weight and plugin.reads == "placement"]
         self._masks: list[Bools] = [np.zeros(0, bool) for _ in self.filters]
@@ -41,6 +45,15 @@ class PodClass:
         self._feasible: Bools = np.zeros(0, bool)
         self._facts = -1
         self._usage = -1
+        #: Why columns refuse rows, and rows about which that is not known yet.
+        self._told: dict[int, _Told] = {}
+        self._untold: set[int] = set()
+        self._refusals = Refusals(0)
+
+    @property
+    def placing(self) -> list[Plugin]:
+        """Filters for which it matters where other Pods are, if any has a say."""
+        return [plugin for plugin in self._placing if not plugin.is_idle(self.info, self._nodes)]
 
     def refresh(self) -> None:
         """Bring the columns up to date with the node table."""
@@ -51,6 +64,8 @@ class PodClass:
             self._points = [np.zeros(height, np.int64) for _ in self._scores]
             self._feasible = np.zeros(height, bool)
             self._facts = self._usage = -1
+            self._told, self._refusals = {}, Refusals(height)
+            self.memo_kinds = np.zeros(height, np.int8)
         facts = nodes.facts.since(self._facts) if self._facts >= 0 else None
         usage = nodes.usage.since(self._usage) if self._usage >= 0 else None
         self._facts, self._usage = nodes.facts.version, nodes.usage.version
@@ -84,8 +99,8 @@ class PodClass:
         for mask in self._masks:
             feasible &= mask[rows]
         self._feasible[rows] = feasible
-        for row in rows.tolist() if self.memo else ():
-            self.memo.pop(row, None)
+        self._untold.update(rows.tolist())
+        self.memo_kinds[rows] = 0
         for row in self._contested(rows):
             self._feasible[row] &= self._fits_beside_rivals(row)
 
@@ -111,32 +126,33 @@ class PodClass:
     def feasible(self) -> Rows:
         """Rows where the Pod may go."""
         found = self._feasible
-        if not self.placing or not found.any():
+        placing = self.placing
+        if not placing or not found.any():
             return np.flatnonzero(found)
         nodes = self._nodes
         every = np.arange(nodes.height)
         found = found.copy()
-        for plugin in self.placing:
+        for plugin in placing:
             found &= plugin.filter(self.info, nodes, every)
         for name in nodes.nominated:
             row = nodes.rows.get(name)
             if row is None or not found[row] or not (rivals := nodes.rivals(row, self.info.priority)):
                 continue
             with nodes.trial(row, (), rivals):
-                found[row] = all(plugin.filter(self.info, nodes, every)[row] for plugin in self.placing)
+                found[row] = all(plugin.filter(self.info, nodes, every)[row] for plugin in placing)
         return np.flatnonzero(found)
 
     def fits(self, row: int) -> bool:
-        """Whether the Pod may go to a row as the table is at this moment, columns apart."""
+        """Whether the Pod may go to a row as the table is at this moment, if no fact about the node is against it."""
         return self.find_refusing(row) is None
 
     def find_refusing(self, row: int) -> Plugin | None:
-        """The first filter that refuses a row as the table is at this moment."""
+        """The first filter that refuses a row as the table is at this moment; facts of nodes are as in columns."""
         one = np.array([row])
-        for plugin in self.filters:
-            if not plugin.filter(self.info, self._nodes, one)[0]:
+        for mask, plugin in zip(self._masks, self.filters, strict=True):
+            if not (mask[row] if plugin.reads == "facts" else plugin.filter(self.info, self._nodes, one)[0]):
                 return plugin
-        if self.placing:
+        if self._placing:
             every = np.arange(self._nodes.height)
             for plugin in self.placing:
                 if not plugin.filter(self.info, self._nodes, every)[row]:
@@ -158,48 +174,89 @@ class PodClass:
 
     def refusals(self) -> "Refusals":
         """Why each node is refused; for use where none is feasible."""
-        nodes, info = self._nodes, self.info
+        nodes = self._nodes
+        self._catch_up_on_reasons()
+        found = self._refusals.copy()
+        left = np.flatnonzero(self._feasible)
         every = np.arange(nodes.height)
-        masks = [*self._masks, *(plugin.filter(info, nodes, every) for plugin in self.placing)]
-        plugins = [*self.filters, *self.placing]
-        found = Refusals()
-        for row in self._rows().tolist():
-            if not nodes.exists[row]:
-                continue
-            plugin = next((p for m, p in zip(masks, plugins, strict=True) if not m[row]), None)
-            if plugin is not None:
-                found.add(row, plugin, info, nodes)
-            else:
-                self._refused_by_rivals(row, found)
+        for plugin in self.placing if len(left) else ():
+            fits = plugin.filter(self.info, nodes, every)
+            for alike in plugin.alike(left[~fits[left]]):
+                found.add(_told(plugin, self.info, nodes, int(alike[0])), alike)
+            left = left[fits[left]]
+        for row in left.tolist():
+            found.add(self._told_beside_rivals(row), np.array([row]))
         found.absent = len(nodes) - found.seen
         return found
 
-    def _refused_by_rivals(self, row: int, found: "Refusals") -> None:
+    def _catch_up_on_reasons(self) -> None:
+        for row in self._untold:
+            if (known := self._told.pop(row, None)) is not None:
+                self._refusals.subtract(known, row)
+            if not self._nodes.exists[row] or self._feasible[row]:
+                continue
+            plugin = next((p for m, p in zip(self._masks, self.filters, strict=True) if not m[row]), None)
+            told = self._told_beside_rivals(row) if plugin is None else _told(plugin, self.info, self._nodes, row)
+            self._told[row] = told
+            self._refusals.add(told, np.array([row]))
+        self._untold.clear()
+
+    def _told_beside_rivals(self, row: int) -> "_Told":
         """The node has room only as long as those do not come for whom it is kept."""
         with self._nodes.trial(row, (), self._nodes.rivals(row, self.info.priority)):
             plugin = self.find_refusing(row)
             assert plugin is not None, "a refused node that nothing refuses"
-            found.add(row, plugin, self.info, self._nodes)
+            return _told(plugin, self.info, self._nodes, row)
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """Why a row is refused."""
+
+    plugin: str
+    reasons: tuple[str, ...]
+    resolvable: bool
+
+
+def _told(plugin: Plugin, info: PodInfo, nodes: NodeTable, row: int) -> _Told:
+    reasons = tuple(plugin.reasons(info, nodes, row))
+    return _Told(plugin.name, reasons, not plugin.is_unresolvable(info, nodes, row))
 
 
 class Refusals:
     """Reasons with how many nodes each rules out, who gave them, and the rows where evicting Pods may help."""
 
-    def __init__(self) -> None:
+    def __init__(self, height: int) -> None:
         self.seen = 0
         #: Nodes that were not looked at, since the Pod names others.
         self.absent = 0
-        self.counts: dict[str, int] = {}
-        self.plugins: set[str] = set()
-        self.resolvable: list[int] = []
+        self.counts: Counter[str] = Counter()
+        self.plugins: Counter[str] = Counter()
+        self._resolvable: Bools = np.zeros(height, bool)
 
-    def add(self, row: int, plugin: Plugin, info: PodInfo, nodes: NodeTable) -> None:
-        self.seen += 1
-        self.plugins.add(plugin.name)
-        for reason in plugin.reasons(info, nodes, row):
-            self.counts[reason] = self.counts.get(reason, 0) + 1
-        if not plugin.is_unresolvable(info, nodes, row):
-            self.resolvable.append(row)
+    @property
+    def resolvable(self) -> Rows:
+        return np.flatnonzero(self._resolvable)
+
+    def copy(self) -> "Refusals":
+        made = Refusals(0)
+        made.seen, made._resolvable = self.seen, self._resolvable.copy()
+        made.counts, made.plugins = self.counts.copy(), self.plugins.copy()
+        return made
+
+    def add(self, told: _Told, rows: Rows) -> None:
+        self._count(told, len(rows))
+        self._resolvable[rows] = told.resolvable
+
+    def subtract(self, told: _Told, row: int) -> None:
+        self._count(told, -1)
+        self._resolvable[row] = False
+
+    def _count(self, told: _Told, number: int) -> None:
+        self.seen += number
+        self.plugins[told.plugin] += number
+        for reason in told.reasons:
+            self.counts[reason] += number
 
 
 class Classes:

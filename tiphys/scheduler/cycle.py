@@ -63,8 +63,8 @@ def decide_nominated(info: PodInfo, pod_class: PodClass, nodes: NodeTable, node_
 def _explained(info: PodInfo, pod_class: PodClass, nodes: NodeTable, budgets: Budgets, preempts: bool) -> Refusal:
     """How many nodes each reason rules out, as the scheduler's events say it."""
     refusals = pod_class.refusals()
-    reasons = dict(refusals.counts)
-    plugins = frozenset(refusals.plugins)
+    reasons = {reason: count for reason, count in refusals.counts.items() if count}
+    plugins = frozenset(name for name, count in refusals.plugins.items() if count)
     if refusals.absent:
         reasons["node(s) didn't satisfy plugin(s) [NodeAffinity]"] = refusals.absent
         plugins |= {"NodeAffinity"}

@@ -126,9 +126,12 @@ class Scheduler:
     def _note(self, pod: core_v1.Pod) -> None:
         """Take over of an unimportant change what may matter later."""
         known = self._nodes.find_placed(pod.metadata.uid) or self._queue.find(pod.metadata.uid)
-        if known is not None:
-            known.pod = pod
-            known.started = pod.status.startTime or ""
+        if known is None:
+            return
+        known.pod = pod
+        if (started := pod.status.startTime or "") != known.started:
+            known.started = started
+            self._nodes.touch(known)
 
     def _pod_deleted(self, pod: core_v1.Pod) -> None:
         self._gone(pod.metadata.uid)

@@ -238,6 +238,11 @@ class NodeTable:
     def find_placed(self, uid: str) -> PodInfo | None:
         return self._placed.get(uid)
 
+    def touch(self, info: PodInfo) -> None:
+        """Something about a placed Pod is different that only preemption looks at."""
+        if (row := self.rows.get(info.node_name)) is not None:
+            self.usage.add(row)
+
     def on(self, row: int) -> Iterable[PodInfo]:
         """Pods of a node."""
         return self._by_node.get(self.name(row), {}).values()

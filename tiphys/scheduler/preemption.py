@@ -5,17 +5,24 @@ preferred is that of kube-scheduler's default preemption, by behaviour.
 """
 
 import zlib
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from operator import attrgetter
+
+import numpy as np
 
 from tiphys.machinery.selectors import Selector
 from tiphys.scheduler.classes import PodClass
 from tiphys.scheduler.nodes import NodeTable
+from tiphys.scheduler.plugins.interface import Rows
 from tiphys.scheduler.pods import PodInfo
 
 #: A tenth of the nodes is tried, and no fewer than this.
 CANDIDATES_MIN = 100
 _FAR = 2**31
+_UNKNOWN, _CANDIDATE, _HOPELESS = 0, 1, 2
+Cost = tuple[int, int, int, int, str]
 NO_VICTIMS = "No preemption victims found for incoming pod"
 NOT_HELPFUL = "Preemption is not helpful for scheduling"
 
@@ -69,6 +76,8 @@ class Eviction:
     node_name: str
     victims: tuple[PodInfo, ...]
     violations: int
+    #: Lower is better.
+    cost: "Cost" = field(compare=False, repr=False, default=(0, 0, 0, 0, ""))
 
 
 def importance(info: PodInfo) -> tuple[int, str, str]:
@@ -87,56 +96,47 @@ def may_preempt(info: PodInfo, nodes: NodeTable, nominated_node: str) -> str:
 
 
 def evicting(
-    info: PodInfo, pod_class: PodClass, nodes: NodeTable, resolvable: Sequence[int], budgets: Budgets
+    info: PodInfo, pod_class: PodClass, nodes: NodeTable, resolvable: Rows, budgets: Budgets
 ) -> Eviction | Mapping[str, int] | str:
     """The best eviction, or how many nodes are ruled out why, or why it was not tried."""
     if refusal := may_preempt(info, nodes, info.nominated_node):
         return refusal
-    reasons = {NOT_HELPFUL: len(nodes) - len(resolvable)} if len(nodes) > len(resolvable) else {}
-    if not resolvable:
-        return reasons
-    _forget_outdated(pod_class, budgets)
-    start = zlib.crc32(info.uid.encode()) % len(resolvable)
-    wanted = max(CANDIDATES_MIN, len(nodes) // 10)
-    candidates: list[Eviction] = []
-    for row in (*resolvable[start:], *resolvable[:start]):
-        found = _on_row(pod_class, nodes, row, budgets)
-        if isinstance(found, Eviction):
-            candidates.append(found)
-            if len(candidates) >= wanted:
-                break
-        else:
-            for reason in found:
-                reasons[reason] = reasons.get(reason, 0) + 1
-    return min(candidates, key=_cost) if candidates else reasons
+    if len(resolvable):
+        start = zlib.crc32(info.uid.encode()) % len(resolvable)
+        rows = np.concatenate((resolvable[start:], resolvable[:start]))
+        candidates = _candidates(pod_class, nodes, rows, budgets)
+        if candidates:
+            return min(candidates, key=attrgetter("cost"))
+    reasons = Counter({NOT_HELPFUL: len(nodes) - len(resolvable)} if len(nodes) > len(resolvable) else {})
+    for row in resolvable.tolist():
+        reasons.update(pod_class.memo[row])
+    return reasons
 
 
-def _forget_outdated(pod_class: PodClass, budgets: Budgets) -> None:
+def _candidates(pod_class: PodClass, nodes: NodeTable, rows: Rows, budgets: Budgets) -> list[Eviction]:
+    """What could be evicted on the first of ``rows`` that allow it, enough of them to choose from."""
+    kinds = pod_class.memo_kinds
     # Where Pods depend on other nodes' Pods no row's result outlives the decision.
     if pod_class.placing or pod_class.memo_version != budgets.version:
-        pod_class.memo.clear()
+        kinds[:] = 0
         pod_class.memo_version = budgets.version
+    wanted = max(CANDIDATES_MIN, len(nodes) // 10)
+    while True:
+        hopeful = rows[kinds[rows] != _HOPELESS][:wanted]
+        unknown = hopeful[kinds[hopeful] == _UNKNOWN]
+        if not len(unknown):
+            return [pod_class.memo[row] for row in hopeful.tolist()]
+        for row in unknown.tolist():
+            found = pod_class.memo[row] = victims_on(pod_class, nodes, row, budgets)
+            kinds[row] = _CANDIDATE if isinstance(found, Eviction) else _HOPELESS
 
 
-def _on_row(pod_class: PodClass, nodes: NodeTable, row: int, budgets: Budgets) -> Eviction | list[str]:
-    found: Eviction | list[str] | None = pod_class.memo.get(row)
-    if found is None:
-        found = pod_class.memo[row] = victims_on(pod_class, nodes, row, budgets)
-    return found
-
-
-def _cost(eviction: Eviction) -> tuple[int, int, int, int, str]:
-    """Lower is better: budgets kept, then less important and fewer victims, then those that started last."""
-    victims = eviction.victims
+def _cost(victims: Sequence[PodInfo], violations: int) -> Cost:
+    """Budgets kept come first, then less important and fewer victims, then those that started last."""
     highest = victims[0].priority
     earliest = min(info.started or "9" for info in victims if info.priority == highest)
-    return (
-        eviction.violations,
-        highest,
-        sum(info.priority + _FAR for info in victims),
-        len(victims),
-        _reversed(earliest),
-    )
+    importance_sum = sum(info.priority + _FAR for info in victims)
+    return (violations, highest, importance_sum, len(victims), _reversed(earliest))
 
 
 def _reversed(text: str) -> str:
@@ -164,4 +164,5 @@ def victims_on(pod_class: PodClass, nodes: NodeTable, row: int, budgets: Budgets
     if not victims:
         return [NO_VICTIMS]
     victims.sort(key=importance)
-    return Eviction(nodes.name(row), tuple(victims), sum(victim.uid in violating for victim in victims))
+    violations = sum(victim.uid in violating for victim in victims)
+    return Eviction(nodes.name(row), tuple(victims), violations, _cost(victims, violations))

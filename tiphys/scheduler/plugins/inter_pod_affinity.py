@@ -3,11 +3,13 @@
 Source: Kubernetes docs, "Assigning Pods to Nodes", "Inter-pod affinity and anti-affinity".
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from tiphys.scheduler.events import NamespaceChanged, NodeChanged, PodGone, PodPlaced
 from tiphys.scheduler.nodes import Bools, Ints, NodeTable
-from tiphys.scheduler.plugins.interface import MAX_SCORE, Plugin, Rows
+from tiphys.scheduler.plugins.interface import MAX_SCORE, Plugin, Rows, grouped
 from tiphys.scheduler.pods import PodInfo
 from tiphys.scheduler.terms import Carried, PodTerms
 
@@ -96,6 +98,13 @@ class InterPodAffinity(Plugin):
 
     def reasons(self, info: PodInfo, nodes: NodeTable, row: int) -> list[str]:
         return [_REASONS[self._verdicts[row]]]
+
+    def is_idle(self, info: PodInfo, nodes: NodeTable) -> bool:
+        self._catch_up(info, nodes)
+        return not (self._forbidding or self._terms.required or self._terms.forbidden)
+
+    def alike(self, rows: Rows) -> Iterator[Rows]:
+        return grouped(rows, self._verdicts)
 
     def is_unresolvable(self, info: PodInfo, nodes: NodeTable, row: int) -> bool:
         return bool(self._verdicts[row] == 1)

@@ -6,6 +6,7 @@ node depends on other nodes (spreading, Pod affinity) is asked anew for each Pod
 with all rows.
 """
 
+from collections.abc import Iterator
 from typing import Any, Literal
 
 import numpy as np
@@ -64,6 +65,14 @@ class Plugin:
         """Whether evicting Pods would not help on a row that ``filter`` refused."""
         return self.unresolvable
 
+    def is_idle(self, info: PodInfo, nodes: NodeTable) -> bool:
+        """Whether the filter has no objection to any node as things are: it need not be asked."""
+        return False
+
+    def alike(self, rows: Rows) -> Iterator[Rows]:
+        """Refused ``rows`` in groups that have the same reasons."""
+        return (rows[number : number + 1] for number in range(len(rows)))
+
     def helped_by(self, info: PodInfo, event: ClusterEvent) -> bool:
         """Whether a Pod that this filter refused may pass after an event of ``wakes``. When in doubt, yes."""
         return True
@@ -84,3 +93,9 @@ def scaled(scores: Ints, reverse: bool) -> Ints | None:
         return None
     points = scores * MAX_SCORE // highest
     return MAX_SCORE - points if reverse else points
+
+
+def grouped(rows: Rows, verdicts: Ints) -> Iterator[Rows]:
+    """``rows`` by their number in ``verdicts``."""
+    found = verdicts[rows]
+    return (rows[found == verdict] for verdict in np.unique(found).tolist())

@@ -6,7 +6,7 @@ Source: Kubernetes docs, "Pod Topology Spread Constraints"; KEP-895, KEP-3022, K
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +17,7 @@ from tiphys.machinery.selectors import Requirement, Selector
 from tiphys.scheduler.events import ClusterEvent, NodeChanged, PodGone, PodPlaced
 from tiphys.scheduler.nodes import Bools, Ints, NodeTable
 from tiphys.scheduler.plugins import node_affinity, taint_toleration
-from tiphys.scheduler.plugins.interface import MAX_SCORE, Plugin, Rows
+from tiphys.scheduler.plugins.interface import MAX_SCORE, Plugin, Rows, grouped
 from tiphys.scheduler.pods import PodInfo
 
 HOSTNAME = "kubernetes.io/hostname"
@@ -144,6 +144,9 @@ class PodTopologySpread(Plugin):
     def reasons(self, info: PodInfo, nodes: NodeTable, row: int) -> list[str]:
         missing = " (missing required label)" if self._verdicts[row] == 2 else ""
         return [f"node(s) didn't match pod topology spread constraints{missing}"]
+
+    def alike(self, rows: Rows) -> Iterator[Rows]:
+        return grouped(rows, self._verdicts)
 
     def is_unresolvable(self, info: PodInfo, nodes: NodeTable, row: int) -> bool:
         return bool(self._verdicts[row] == 2)
