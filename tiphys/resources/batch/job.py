@@ -7,6 +7,7 @@ import msgspec
 from tiphys.api import batch_v1, meta_v1
 from tiphys.machinery import conditions, fields, times
 from tiphys.resources import checks, subresources, workloads
+from tiphys.resources.batch import policies
 from tiphys.resources.checks import Errors
 from tiphys.resources.columns import AGE, NAME
 from tiphys.resources.core.pod.template import default_template, validate_template
@@ -17,12 +18,14 @@ CONTROLLER_UID = "batch.kubernetes.io/controller-uid"
 JOB_NAME = "batch.kubernetes.io/job-name"
 OLD_CONTROLLER_UID = "controller-uid"
 OLD_JOB_NAME = "job-name"
+MANAGER_MAX = 63
 IMMUTABLE = (
     "completions",
     "selector",
     "template",
     "completionMode",
     "podFailurePolicy",
+    "successPolicy",
     "backoffLimitPerIndex",
     "managedBy",
 )
@@ -36,8 +39,7 @@ def default(job: batch_v1.Job) -> None:
         spec.parallelism = 1
     if spec.backoffLimit is None:
         spec.backoffLimit = 6 if spec.backoffLimitPerIndex is None else checks.MAX_INT32
-    if spec.backoffLimitPerIndex is not None and spec.maxFailedIndexes is None:
-        spec.maxFailedIndexes = None
+    policies.default(spec)
     spec.completionMode = spec.completionMode or "NonIndexed"
     if spec.suspend is None:
         spec.suspend = False
@@ -81,6 +83,9 @@ def validate_spec(errs: Errors, path: str, spec: batch_v1.JobSpec) -> None:
     if spec.completionMode != "Indexed" and spec.backoffLimitPerIndex is not None:
         detail = "requires indexed completion mode"
         errs.append(fields.invalid(f"{path}.backoffLimitPerIndex", spec.backoffLimitPerIndex, detail))
+    policies.validate(errs, path, spec)
+    if spec.managedBy is not None:
+        _managed_by(errs, f"{path}.managedBy", spec.managedBy)
     validate_template(errs, f"{path}.template", spec.template)
     policy = spec.template.spec.restartPolicy
     if policy == "Always":
@@ -89,6 +94,16 @@ def validate_spec(errs: Errors, path: str, spec: batch_v1.JobSpec) -> None:
     if spec.podFailurePolicy is not None and policy != "Never":
         detail = 'only "Never" is supported when podFailurePolicy is specified'
         errs.append(fields.invalid(f"{path}.template.spec.restartPolicy", policy, detail))
+
+
+def _managed_by(errs: Errors, path: str, name: str) -> None:
+    domain, slash, rest = name.partition("/")
+    if not slash or not domain or not rest:
+        errs.append(fields.invalid(path, name, 'must be a domain-prefixed path (such as "acme.io/foo")'))
+    else:
+        checks.form(errs, path, domain, checks.dns1123_subdomain)
+    if len(name) > MANAGER_MAX:
+        errs.append(fields.too_long(path, name, MANAGER_MAX))
 
 
 def validate(job: batch_v1.Job) -> Errors:
