@@ -1,0 +1,234 @@
+"""KubeSchedulerConfiguration: profiles, their plugins and weights, and the plugins' arguments.
+
+    apiVersion: kubescheduler.config.k8s.io/v1
+    kind: KubeSchedulerConfiguration
+    profiles:
+    - schedulerName: packing
+      plugins:
+        score: {disabled: [{name: ImageLocality}], enabled: [{name: "mine.scoring:by_rack", weight: 3}]}
+      pluginConfig:
+      - {name: NodeResourcesFit, args: {scoringStrategy: {type: MostAllocated}}}
+
+A name with a colon is a function of one's own: ``functions.py``.
+Source: Kubernetes docs, "Scheduler Configuration"; "kube-scheduler Configuration (v1)".
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from tiphys.scheduler.config import Config
+from tiphys.scheduler.functions import FunctionPlugin, imported
+from tiphys.scheduler.plugins.inter_pod_affinity import InterPodAffinity
+from tiphys.scheduler.plugins.interface import Plugin
+from tiphys.scheduler.plugins.node_resources import (
+    CPU_AND_MEMORY,
+    Ignored,
+    NodeResourcesBalancedAllocation,
+    NodeResourcesFit,
+    Strategy,
+    least_allocated,
+    most_allocated,
+    requested_to_capacity_ratio,
+)
+from tiphys.scheduler.plugins.pod_topology_spread import SYSTEM_DEFAULTS, Default, Groups, PodTopologySpread
+from tiphys.scheduler.plugins.registry import BUILT_IN, PLUGINS
+from tiphys.scheduler.plugins.volume_binding import VolumeBinding, Volumes
+from tiphys.scheduler.profiles import Profile
+
+API_VERSION = "kubescheduler.config.k8s.io/v1"
+KIND = "KubeSchedulerConfiguration"
+_POINTS = frozenset(
+    """
+    bind filter multiPoint permit placementGenerate placementScore postBind postFilter preBind preEnqueue preFilter
+    preScore queueSort reserve score
+    """.split()
+)
+Object = Mapping[str, Any]
+
+
+class ConfigurationError(ValueError):
+    """The configuration cannot be used; the text begins with the path of what is wrong."""
+
+
+def configured(document: Object) -> Config:
+    """The configuration that a parsed YAML document describes. Raises ConfigurationError."""
+    if (document.get("apiVersion"), document.get("kind")) != (API_VERSION, KIND):
+        raise ConfigurationError(f"apiVersion, kind: Unsupported value: must be {API_VERSION}, {KIND}")
+    profiles = document.get("profiles") or [{}]
+    made = tuple(_profile(f"profiles[{number}]", profile) for number, profile in enumerate(profiles))
+    names = [profile.name for profile in made]
+    for number, name in enumerate(names):
+        if name in names[:number]:
+            raise ConfigurationError(f'profiles[{number}].schedulerName: Duplicate value: "{name}"')
+    initial, longest = (
+        _positive(document, "podInitialBackoffSeconds", 1),
+        _positive(document, "podMaxBackoffSeconds", 10),
+    )
+    if longest < initial:
+        raise ConfigurationError(
+            f"podMaxBackoffSeconds: Invalid value: {longest}: must be greater than or equal to PodInitialBackoffSeconds"
+        )
+    return Config(profiles=made, backoff_seconds_min=float(initial), backoff_seconds_max=float(longest))
+
+
+def _positive(document: Object, name: str, default: int) -> int:
+    found = document.get(name, default)
+    if not isinstance(found, int) or found <= 0:
+        raise ConfigurationError(f"{name}: Invalid value: {found}: must be greater than 0")
+    return found
+
+
+def _profile(path: str, profile: Object) -> Profile:
+    plugins = profile.get("plugins") or {}
+    arguments = _arguments(path, profile.get("pluginConfig") or [])
+    for point in plugins:
+        if point not in _POINTS:
+            raise ConfigurationError(f"{path}.plugins.{point}: Unknown extension point")
+
+    def make(groups: Groups | None, volumes: Volumes | None) -> Sequence[Plugin]:
+        return _plugins(f"{path}.plugins", plugins, arguments, groups, volumes)
+
+    # Once now, so that mistakes are told when the file is read.
+    make(None, None)
+    preempts = all(
+        _switch(plugins.get(point) or {}, "DefaultPreemption", True) for point in ("multiPoint", "postFilter")
+    )
+    return Profile(profile.get("schedulerName") or "default-scheduler", make, preempts)
+
+
+def _arguments(path: str, configs: Sequence[Object]) -> dict[str, Object]:
+    found: dict[str, Object] = {}
+    for number, config in enumerate(configs):
+        name = config.get("name", "")
+        if name in found:
+            raise ConfigurationError(f'{path}.pluginConfig[{number}]: Duplicate value: "{name}"')
+        found[name] = config.get("args") or {}
+    return found
+
+
+def _switch(point: Object, name: str, now: bool) -> bool:
+    """Whether a plugin is on after ``disabled`` and ``enabled`` of an extension point."""
+    if any(entry.get("name") in (name, "*") for entry in point.get("disabled") or ()):
+        now = False
+    return now or any(entry.get("name") == name for entry in point.get("enabled") or ())
+
+
+def _weight(point: Object, name: str) -> int:
+    return next((int(e.get("weight") or 0) for e in point.get("enabled") or () if e.get("name") == name), 0)
+
+
+def _plugins(
+    path: str, points: Object, arguments: Mapping[str, Object], groups: Groups | None, volumes: Volumes | None
+) -> list[Plugin]:
+    everywhere, filtering, scoring = (points.get(point) or {} for point in ("multiPoint", "filter", "score"))
+    found = []
+    for cls in PLUGINS:
+        plugin = _made(cls, arguments, groups, volumes)
+        on = _switch(everywhere, plugin.name, True)
+        plugin.filters = plugin.filters and _switch(filtering, plugin.name, on)
+        if plugin.weight:
+            wanted = _weight(scoring, plugin.name) or _weight(everywhere, plugin.name) or plugin.weight
+            plugin.weight = wanted if _switch(scoring, plugin.name, on) else 0
+        if plugin.filters or plugin.weight:
+            found.append(plugin)
+    return found + _own(path, points)
+
+
+def _own(path: str, points: Object) -> list[Plugin]:
+    """Functions of one's own; names that nobody knows are mistakes."""
+    known = BUILT_IN | {cls().name for cls in PLUGINS}
+    found: list[Plugin] = []
+    for point, entries in points.items():
+        for number, entry in enumerate(entries.get("enabled") or ()):
+            name, where = entry.get("name", ""), f"{path}.{point}.enabled[{number}]"
+            if name in known:
+                continue
+            if ":" not in name or point not in ("filter", "score"):
+                raise ConfigurationError(f'{where}: Invalid value: "{name}": no such plugin')
+            try:
+                function = imported(name)
+            except (ImportError, AttributeError) as error:
+                raise ConfigurationError(f'{where}: Invalid value: "{name}": {error}') from error
+            weight = int(entry.get("weight") or 1)
+            made = {"filter_function": function} if point == "filter" else {"score_function": function}
+            found.append(FunctionPlugin(name, **made, weight=weight))
+    return found
+
+
+def _made(
+    cls: Callable[[], Plugin], arguments: Mapping[str, Object], groups: Groups | None, volumes: Volumes | None
+) -> Plugin:
+    args: Object = arguments.get(cls().name) or {}
+    if cls is NodeResourcesFit:
+        return NodeResourcesFit(_strategy(args.get("scoringStrategy") or {}), _ignored(args))
+    if cls is NodeResourcesBalancedAllocation:
+        resources = [resource["name"] for resource in args.get("resources") or ()]
+        return NodeResourcesBalancedAllocation(resources or ("cpu", "memory"))
+    if cls is InterPodAffinity:
+        weight = args.get("hardPodAffinityWeight", 1)
+        if not 0 <= weight <= 100:
+            raise ConfigurationError(f"hardPodAffinityWeight: Invalid value: {weight}: not in valid range [0-100]")
+        return InterPodAffinity(weight, bool(args.get("ignorePreferredTermsOfExistingPods")))
+    if cls is PodTopologySpread:
+        return PodTopologySpread(groups, _defaults(args))
+    if cls is VolumeBinding:
+        return VolumeBinding(volumes)
+    return cls()
+
+
+def _ignored(args: Object) -> Ignored:
+    return Ignored(frozenset(args.get("ignoredResources") or ()), frozenset(args.get("ignoredResourceGroups") or ()))
+
+
+def _strategy(found: Object) -> Strategy:
+    resources = [(resource["name"], int(resource.get("weight") or 1)) for resource in found.get("resources") or ()]
+    weights = resources or CPU_AND_MEMORY
+    match found.get("type") or "LeastAllocated":
+        case "LeastAllocated":
+            return Strategy(least_allocated, weights)
+        case "MostAllocated":
+            return Strategy(most_allocated, weights)
+        case "RequestedToCapacityRatio":
+            return Strategy(requested_to_capacity_ratio(_shape(found)), weights, rounded=True)
+        case other:
+            raise ConfigurationError(
+                f'scoringStrategy.type: Unsupported value: "{other}": supported values: "LeastAllocated",'
+                ' "MostAllocated", "RequestedToCapacityRatio"'
+            )
+
+
+def _shape(found: Object) -> list[tuple[int, int]]:
+    shape = [
+        (int(point.get("utilization") or 0), int(point.get("score") or 0))
+        for point in (found.get("requestedToCapacityRatio") or {}).get("shape") or ()
+    ]
+    path = "scoringStrategy.requestedToCapacityRatio.shape"
+    if not shape:
+        raise ConfigurationError(f"{path}: Required value: at least one point must be specified")
+    for number, (utilization, score) in enumerate(shape):
+        if not 0 <= utilization <= 100:
+            raise ConfigurationError(
+                f"{path}[{number}].utilization: Invalid value: {utilization}: not in valid range [0-100]"
+            )
+        if not 0 <= score <= 10:
+            raise ConfigurationError(f"{path}[{number}].score: Invalid value: {score}: not in valid range [0-10]")
+        if number and utilization <= shape[number - 1][0]:
+            raise ConfigurationError(
+                f"{path}[{number}].utilization: Invalid value: {utilization}: utilization values must be sorted"
+                " in increasing order"
+            )
+    return shape
+
+
+def _defaults(args: Object) -> Sequence[Default]:
+    constraints = args.get("defaultConstraints") or ()
+    if args.get("defaultingType", "System") == "System":
+        if constraints:
+            raise ConfigurationError(
+                'defaultingType: Invalid value: "System": when .defaultConstraints are not empty, must be "List"'
+            )
+        return SYSTEM_DEFAULTS
+    return [
+        Default(each["topologyKey"], int(each["maxSkew"]), each.get("whenUnsatisfiable") == "DoNotSchedule")
+        for each in constraints
+    ]

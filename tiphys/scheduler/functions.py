@@ -1,0 +1,86 @@
+"""Plugins made of ordinary Python functions.
+
+    def not_on_fridays(pod: core_v1.Pod, node: core_v1.Node) -> str | None:
+        return "node rests on Fridays" if node.metadata.labels.get("rests") else None
+
+    Profile("default-scheduler", with_functions(filter_plugin("Fridays", not_on_fridays)))
+
+A function sees a Pod and a node and nothing else, so its answer is kept until the node changes.
+"""
+
+import importlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from tiphys.api import core_v1
+from tiphys.machinery import codec
+from tiphys.scheduler.nodes import Bools, Ints, NodeTable
+from tiphys.scheduler.plugins.interface import Plugin, Rows
+from tiphys.scheduler.plugins.pod_topology_spread import Groups
+from tiphys.scheduler.plugins.registry import default_plugins
+from tiphys.scheduler.plugins.volume_binding import Volumes
+from tiphys.scheduler.pods import PodInfo
+from tiphys.scheduler.profiles import MakePlugins
+
+#: Why the Pod must not go to the node, or nothing.
+Filter = Callable[[core_v1.Pod, core_v1.Node], str | None]
+#: 0 to 100 points.
+Score = Callable[[core_v1.Pod, core_v1.Node], int]
+
+
+class FunctionPlugin(Plugin):
+    """Asks ``filter_function`` and ``score_function``, whichever there is, for one node at a time."""
+
+    def __init__(
+        self, name: str, filter_function: Filter | None = None, score_function: Score | None = None, weight: int = 1
+    ) -> None:
+        self.name = name
+        self.filters = filter_function is not None
+        self.weight = weight if score_function is not None else 0
+        self._filter = filter_function
+        self._score = score_function
+
+    def class_part(self, info: PodInfo) -> Any:
+        # A function may look at anything its author thought of, the Pod's name included.
+        return codec.to_builtins(info.pod)
+
+    def _reason(self, info: PodInfo, node: core_v1.Node | None) -> str | None:
+        assert self._filter is not None
+        return self._filter(info.pod, node) if node is not None else "there is no node"
+
+    def filter(self, info: PodInfo, nodes: NodeTable, rows: Rows) -> Bools:
+        reasons = (self._reason(info, nodes.nodes[row]) for row in rows.tolist())
+        return np.fromiter((not reason for reason in reasons), bool, len(rows))
+
+    def reasons(self, info: PodInfo, nodes: NodeTable, row: int) -> list[str]:
+        return [self._reason(info, nodes.nodes[row]) or self.name]
+
+    def score(self, info: PodInfo, nodes: NodeTable, rows: Rows) -> Ints:
+        assert self._score is not None
+        points = [self._score(info.pod, node) if (node := nodes.nodes[row]) is not None else 0 for row in rows.tolist()]
+        return np.clip(np.array(points, np.int64), 0, 100)
+
+
+def filter_plugin(name: str, function: Filter) -> Plugin:
+    return FunctionPlugin(name, filter_function=function)
+
+
+def score_plugin(name: str, function: Score, weight: int = 1) -> Plugin:
+    return FunctionPlugin(name, score_function=function, weight=weight)
+
+
+def with_functions(*plugins: Plugin) -> MakePlugins:
+    """The default plugins and these."""
+
+    def make(groups: Groups | None, volumes: Volumes | None) -> Sequence[Plugin]:
+        return [*default_plugins(groups, volumes), *plugins]
+
+    return make
+
+
+def imported(path: str) -> Any:
+    """What ``package.module:name`` names. Raises ImportError or AttributeError."""
+    module, _, name = path.partition(":")
+    return getattr(importlib.import_module(module), name)
