@@ -184,3 +184,26 @@ def test_disappointment_tells_status_warnings_and_seed(cluster):
 
 def test_the_template_is_what_is_meant():
     assert template(restartPolicy="Never")["spec"]["restartPolicy"] == "Never"
+
+
+@pytest.mark.parametrize("component", ["apiserver", "controllers"])
+def test_a_component_that_restarts_in_the_middle_goes_on(cluster, component):
+    cluster.apply(deployment(8))
+    cluster.restart(component)
+    cluster.advance_until("deployment/web", lambda d: d.status.readyReplicas == 8, within="2m")
+    cluster.apply(deployment(8, image="nginx:2"))
+    cluster.advance(0.3)
+    cluster.restart(component)
+    cluster.advance_until("deployment/web", lambda d: d.status.updatedReplicas == 8, within="2m")
+    cluster.advance("2m")
+    assert {p.spec.containers[0].image for p in ready(cluster)} == {"nginx:2"}
+    assert len(cluster.list("pods")) == 8
+
+
+def test_without_controllers_nothing_is_made(cluster):
+    cluster.stop("controllers")
+    cluster.apply(deployment(2))
+    cluster.advance("1h")
+    assert cluster.list("pods") == []
+    cluster.restart("controllers")
+    cluster.advance_until("deployment/web", "Available")

@@ -281,6 +281,19 @@ class Cluster:
         """Power on; the kubelet is back after some seconds."""
         self._settled(self._node(name).recover())
 
+    def stop(self, component: str) -> None:
+        """Stop ``apiserver`` or ``controllers`` (with the scheduler, as they are one process)."""
+        self._settled(self._machine.stop(component))
+
+    def restart(self, component: str) -> None:
+        """Stop it if it runs, and start it again with what the store holds."""
+
+        async def again() -> None:
+            await self._machine.stop(component)
+            await self._machine.start(component)
+
+        self._settled(again())
+
     def _node(self, name: str) -> SimulatedNode:
         return self._machine.nodes.by_name[name]
 

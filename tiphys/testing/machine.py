@@ -3,17 +3,18 @@
 import asyncio
 import functools
 import random as random_module
+from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from tiphys.api import core_v1, meta_v1
 from tiphys.apiserver import ApiServer, ApiServerConfig
 from tiphys.apiserver.security import seams
 from tiphys.base.ids import Ids
-from tiphys.client import Client, Informers
+from tiphys.client import Client, Informers, TransportError
 from tiphys.controllers.config import Config as ControllersConfig
 from tiphys.controllers.loop import Controllers
 from tiphys.scheduler.config import Config as SchedulerConfig
@@ -25,7 +26,7 @@ from tiphys.testing.invariants import Invariants
 from tiphys.testing.loop import VirtualLoop
 from tiphys.testing.node import NodeOptions, Nodes
 from tiphys.testing.transport import Faults, SimulatedTransport
-from tiphys.wire.exchange import UserInfo
+from tiphys.wire.exchange import Request, Response, UserInfo
 
 POD_RANGE = "10.128.0.0/9"
 #: Nobody checks it: parts of one process trust each other.
@@ -33,6 +34,8 @@ ROOT_CA = "-----BEGIN CERTIFICATE-----\nc2ltdWxhdGVk\n-----END CERTIFICATE-----\
 #: How long a new cluster takes to write what every cluster has.
 BOOTSTRAP_SECONDS = 10.0
 NEVER = 1e12
+#: What can be stopped and started, in the order of starting.
+COMPONENTS = ("apiserver", "controllers")
 
 MANAGER = UserInfo("system:kube-controller-manager", groups=("system:authenticated",))
 SCHEDULER = UserInfo("system:kube-scheduler", groups=("system:authenticated",))
@@ -65,18 +68,29 @@ class Machine:
         self.api: ApiServer
         self.nodes: Nodes
         self.invariants: Invariants
-        self._failures: list[asyncio.Task[None]] = []
+        self._ids = Ids(self.random("apiserver"))
+        self._starts = 0
+        self._running: dict[str, AsyncExitStack] = {}
+        #: By component, tasks that end only by raising.
+        self._failures: dict[str, list[asyncio.Task[None]]] = {}
 
     def random(self, what: str) -> random_module.Random:
         """A generator for one part: how much one draws changes nothing for the others."""
         return random_module.Random(f"{self.options.seed}/{what}")
 
     def client(self, component: str, user: UserInfo | None = None) -> Client:
-        transport = SimulatedTransport(self.api.handle, user, component, self.faults, self._called)
+        transport = SimulatedTransport(self._handle, user, component, self.faults, self._called)
         return Client(transport, user_agent=component, clock=self.clock)
+
+    async def _handle(self, request: Request) -> Response:
+        if "apiserver" not in self._running:
+            raise TransportError(f"{request.method} {request.path}: nobody listens", sent=False)
+        return await self.api.handle(request)
 
     def _called(self) -> None:
         self.calls += 1
+
+    # Life
 
     async def __aenter__(self) -> Self:
         try:
@@ -89,43 +103,63 @@ class Machine:
     async def _enter(self) -> None:
         self.store = self._template.fork(self.clock) if self._template else MemoryStore(self.clock)
         self._stack.push_async_callback(self.store.close)
-        config = ApiServerConfig(watch_timeout_seconds_min=NEVER, bookmark_period_seconds=NEVER)
-        ids = Ids(self.random("apiserver"))
-        self.api = await self._stack.enter_async_context(ApiServer(config, self.store, self.clock, ids, seams()))
-        manager = self.client("controllers", MANAGER)
-        informers = Informers(manager, self.clock, self.random("informers"))
-        controllers = Controllers(
-            self._controllers_config(),
-            manager,
-            self.clock,
-            Ids(self.random("controllers ids")),
-            self.random("controllers"),
-            informers,
-        )
-        scheduling = self.client("scheduler", SCHEDULER)
-        scheduler = Scheduler(SchedulerConfig(), scheduling, informers, self.clock, self.random("scheduler"))
+        for component in COMPONENTS:
+            self._stack.push_async_callback(self.stop, component)
+        await self.start("apiserver")
         # The kubelets' own watch, apart: a partition of the controllers is none of the nodes.
         watch = Informers(self.client("nodes"), self.clock, self.random("nodes' informers"))
         self.nodes = Nodes(self._node_options(), self._node_client, watch, self.clock, self.random("nodes"))
         self.invariants = Invariants(watch)
-        for informing in (informers, watch):
-            await self._stack.enter_async_context(informing)
-        await self._stack.enter_async_context(controllers)
-        await self._stack.enter_async_context(scheduler)
+        await self._stack.enter_async_context(watch)
+        await self.start("controllers")
         await self._stack.enter_async_context(self.nodes)
-        for waiting in (self.api.wait(), controllers.wait(), scheduler.wait(), watch.wait()):
-            self._failures.append(asyncio.ensure_future(waiting))
-        self._stack.callback(self._forget_failures)
         await watch.wait_synced()
         await self.nodes.add(self.options.nodes)
 
-    def _forget_failures(self) -> None:
-        for task in self._failures:
+    async def start(self, component: str) -> None:
+        """Start ``apiserver`` or ``controllers`` (the process of controllers and scheduler), unless it runs."""
+        if component in self._running:
+            return
+        stack = AsyncExitStack()
+        try:
+            waits = await (self._start_server(stack) if component == "apiserver" else self._start_controllers(stack))
+        except BaseException:
+            await stack.aclose()
+            raise
+        self._running[component] = stack
+        self._failures[component] = [asyncio.ensure_future(wait) for wait in waits]
+
+    async def stop(self, component: str) -> None:
+        """Stop it, unless it is stopped."""
+        stack = self._running.pop(component, None)
+        for task in self._failures.pop(component, ()):
             task.cancel()
+        if stack is not None:
+            await stack.aclose()
+
+    async def _start_server(self, stack: AsyncExitStack) -> list[Coroutine[Any, Any, None]]:
+        config = ApiServerConfig(watch_timeout_seconds_min=NEVER, bookmark_period_seconds=NEVER)
+        self.api = await stack.enter_async_context(ApiServer(config, self.store, self.clock, self._ids, seams()))
+        return [self.api.wait()]
+
+    async def _start_controllers(self, stack: AsyncExitStack) -> list[Coroutine[Any, Any, None]]:
+        self._starts += 1
+        random = self.random(f"controllers {self._starts}")
+        manager = self.client("controllers", MANAGER)
+        informers = Informers(manager, self.clock, random)
+        controllers = Controllers(self._controllers_config(), manager, self.clock, Ids(random), random, informers)
+        scheduling = self.client("scheduler", SCHEDULER)
+        chance = self.random(f"scheduler {self._starts}")
+        scheduler = Scheduler(SchedulerConfig(), scheduling, informers, self.clock, chance)
+        await stack.enter_async_context(informers)
+        await stack.enter_async_context(controllers)
+        await stack.enter_async_context(scheduler)
+        return [controllers.wait(), scheduler.wait()]
 
     def _controllers_config(self) -> ControllersConfig:
         usual, calm = ControllersConfig(), self.options.calm
-        return ControllersConfig(
+        return replace(
+            usual,
             cluster_cidrs=(POD_RANGE,),
             root_ca=ROOT_CA,
             node_monitor_period_seconds=usual.node_monitor_period_seconds * calm,
@@ -144,9 +178,10 @@ class Machine:
 
     def check(self) -> None:
         """Raise what a component has failed of, or AssertionError for an invariant that does not hold."""
-        for task in self._failures:
-            if task.done() and not task.cancelled():
-                task.result()
+        for component in self._failures.values():
+            for task in component:
+                if task.done() and not task.cancelled():
+                    task.result()
         if self.invariants.broken:
             raise AssertionError("; ".join(self.invariants.broken))
 
