@@ -100,5 +100,5 @@ def test_indexes_are_counted(text: str, total: int) -> None:
 
 @pytest.mark.parametrize("text", ["", "a", "1-2-3", "3,1", "2-2", "4-1", "0-4,4"])
 def test_malformed_indexes(text: str) -> None:
-    with pytest.raises(ValueError, match="index|order|fragment"):
+    with pytest.raises(ValueError, match=r"index|order|fragment"):
         policies.count_indexes(text, 5)
