@@ -1,5 +1,6 @@
 """What a test hands over: YAML, a file or folder of it, a dict, a Struct, or several of these; and words for them."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from tiphys.resources.rules import Resource
 
 Dict = dict[str, Any]
 Manifest = str | Path | Mapping[str, Any] | msgspec.Struct
+_PART = re.compile(r"(\d+(?:\.\d+)?)([smhd])", re.ASCII)
+_TIME = re.compile(rf"(?:{_PART.pattern})+", re.ASCII)
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
@@ -73,13 +76,6 @@ def seconds(given: float | str) -> float:
     """A number of seconds, or text such as ``90s``, ``5m``, ``1h30m`` or ``30d``. Raises ValueError."""
     if not isinstance(given, str):
         return float(given)
-    total, digits = 0.0, ""
-    for letter in given:
-        if letter in _SECONDS and digits:
-            total += float(digits) * _SECONDS[letter]
-            digits = ""
-        else:
-            digits += letter
-    if digits or not given:
+    if not _TIME.fullmatch(given):
         raise ValueError(f"{given!r} is not a time such as 90s, 5m, 1h30m or 30d")
-    return total
+    return sum(float(number) * _SECONDS[unit] for number, unit in _PART.findall(given))
