@@ -170,7 +170,7 @@ def checked(entries: Iterable[meta_v1.ManagedFieldsEntry]) -> Managed:
             meta_v1.ManagedFieldsEntry(
                 apiVersion=entry.apiVersion,
                 fieldsType=FIELDS_TYPE,
-                fieldsV1=fieldsets.ordered(fields),
+                fieldsV1=fields,
                 manager=entry.manager,
                 operation=entry.operation,
                 subresource=entry.subresource,
@@ -192,7 +192,7 @@ def _entry(key: Key, owner: Owner) -> meta_v1.ManagedFieldsEntry:
     return meta_v1.ManagedFieldsEntry(
         apiVersion=owner.version,
         fieldsType=FIELDS_TYPE,
-        fieldsV1=fieldsets.ordered(owner.fields),
+        fieldsV1=owner.fields,
         manager=key.manager,
         operation=key.operation,
         subresource=key.subresource or None,
@@ -231,14 +231,27 @@ def update(node: Node, old: Any, new: Any, managed: Managed, writer: Writer, con
     compared = structure.compare(node, old, new).without(writer.excluded)
     if compared == structure.NOTHING:
         return managed
-    result, _ = _changed(compared, old, new, managed, None, writer, convert)
+    key = writer.key(UPDATE)
+    # What the writer changes is his again at once, so nothing but what is gone is taken from him.
+    result, _ = _changed(compared, old, new, managed, key, writer, convert)
     taken = fieldsets.difference(compared.changed, STRIPPED)
+    previous = result.get(key)
+    if previous is not None and compared.removed:
+        left = fieldsets.difference(previous.fields, compared.removed)
+        if left != previous.fields:
+            previous = result[key] = Owner(writer.version, left, previous.time)
     if taken:
-        key = writer.key(UPDATE)
-        previous = result.get(key)
-        fields = fieldsets.union(taken, previous.fields) if previous else taken
+        fields = fieldsets.union(previous.fields, taken) if previous else taken
         result[key] = Owner(writer.version, fields, writer.now)
+    elif previous is not None and not previous.fields:
+        del result[key]
     return _capped(result)
+
+
+def create(node: Node, obj: Any, writer: Writer) -> Managed:
+    """The managers of a new object."""
+    taken = fieldsets.difference(structure.made(node, obj, writer.excluded), STRIPPED)
+    return {writer.key(UPDATE): Owner(writer.version, taken, writer.now)} if taken else {}
 
 
 def _changed(
@@ -266,9 +279,12 @@ def _changed(
         if seen is None:
             continue
         lost = fieldsets.intersection(owner.fields, seen.changed)
+        rest = owner.fields
         if lost:
             conflicts[key] = lost
-        rest = fieldsets.difference(fieldsets.difference(owner.fields, lost), seen.removed)
+            rest = fieldsets.difference(rest, lost)
+        if seen.removed:
+            rest = fieldsets.difference(rest, seen.removed)
         if rest == owner.fields:
             result[key] = owner
         elif rest:

@@ -4,11 +4,12 @@ A set is kept in the form in which it is written (FieldsV1): nested dicts whose
 keys are path elements: ``f:`` a field, ``k:`` the keys of a list's item, ``v:``
 an item of a list of scalars, ``i:`` a position. A node without children is a
 member; one with children is a member if it holds ``.``. Sets are never changed:
-operations share with their results what they do not touch.
+operations share with their results what they do not touch. All sets are in
+canonical order, which those who make them (``structure``, ``parse``) see to.
 Source: Kubernetes API reference, ManagedFieldsEntry v1 meta; KEP-555 Server-side Apply.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -66,28 +67,36 @@ def has(fields: Fields, path: Path) -> bool:
 
 
 def union(one: Fields, other: Fields) -> Fields:
-    """What is in either."""
+    """What is in either; ``one`` itself if the other adds nothing."""
     if not one or not other:
         return one or other
-    result = dict(one)
+    result: Fields | None = None
+    grown = False
     for element, node in other.items():
-        there = result.get(element)
-        result[element] = node if there is None else _joined(there, node)
-    return result
+        there = one.get(element)
+        joined = node if there is None else _joined(there, node)
+        if joined is not there:
+            if result is None:
+                result = dict(one)
+            grown = grown or there is None
+            result[element] = joined
+    if result is None:
+        return one
+    return sorted_level(result) if grown else result
 
 
 def _joined(one: Fields, other: Fields) -> Fields:
-    if one is other or (not one and not other):
-        return one
+    if not other:
+        return one if is_member(one) else {SELF: {}, **one}
     if not one:
         return other if SELF in other else {SELF: {}, **other}
-    if not other:
-        return one if SELF in one else {SELF: {}, **one}
     return union(one, other)
 
 
 def difference(one: Fields, other: Fields) -> Fields:
     """What is in ``one`` and not in ``other``; a path does not stand for those below it."""
+    if SELF not in one and other.keys().isdisjoint(one):
+        return one
     result: Fields = {}
     for element, node in one.items():
         if element == SELF:
@@ -117,6 +126,8 @@ def without(one: Fields, other: Fields) -> Fields:
 def intersection(one: Fields, other: Fields) -> Fields:
     """What is in both."""
     result: Fields = {}
+    if len(one) > len(other):
+        one, other = other, one
     for element, node in one.items():
         there = other.get(element)
         if there is not None and element != SELF:
@@ -133,7 +144,7 @@ def _put(result: Fields, element: str, member: bool, below: Fields) -> None:
 
 def members(fields: Fields) -> Iterator[Path]:
     """All paths of the set, in canonical order."""
-    for element, node in ordered(fields).items():
+    for element, node in fields.items():
         if element == SELF:
             continue
         if is_member(node):
@@ -163,15 +174,19 @@ def _shown_value(value: Any) -> str:
     return quote(value) if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
-def ordered(fields: Fields) -> Fields:
-    """The same set with its elements in canonical order."""
-    if not fields:
-        return fields
-    elements = sorted(fields)
+def sorted_level(fields: Fields) -> Fields:
+    """The same set with the elements of its first level in canonical order."""
+    elements = sorted_elements(fields)
+    return {element: fields[element] for element in elements}
+
+
+def sorted_elements(elements: Iterable[str]) -> list[str]:
+    """Path elements of one level in canonical order."""
+    found = sorted(elements)
     # "." sorts first and fields by name; only items need a look at their keys.
-    if elements[-1][0] != "f":
-        elements.sort(key=_rank)
-    return {element: ordered(fields[element]) for element in elements}
+    if len(found) > 1 and found[-1][0] != "f":
+        found.sort(key=_rank)
+    return found
 
 
 def _rank(element: str) -> tuple[int, Any]:
@@ -208,7 +223,7 @@ def parse(raw: Any) -> Fields:
         if len(element) < 2 or element[1] != ":" or element[0] not in _KINDS:
             raise ValueError(f"unrecognized path element {element}")
         found[_canonical(element)] = parse(below)
-    return found if len(found) > 1 or SELF not in found else {}
+    return sorted_level(found) if len(found) > 1 or SELF not in found else {}
 
 
 def _canonical(element: str) -> str:
@@ -226,3 +241,34 @@ def _canonical(element: str) -> str:
     if kind == "i" and not isinstance(value, int):
         raise ValueError(f"invalid path element {element}")
     return scalar(value) if kind == "v" else element
+
+
+class _Metadata(msgspec.Struct):
+    managedFields: msgspec.Raw = msgspec.Raw(b"")
+
+
+class _Managed(msgspec.Struct):
+    """Finds the managed fields of an object and skips the rest."""
+
+    metadata: _Metadata = msgspec.field(default_factory=_Metadata)
+
+
+_NAME: Final = b'"managedFields":'
+_managed_decoder: Final = msgspec.json.Decoder(_Managed)
+
+
+def without_managed(data: bytes) -> bytes:
+    """An object's JSON without its managed fields, which are as long as the rest and seldom looked at."""
+    if _NAME not in data:
+        return data
+    try:
+        raw = bytes(_managed_decoder.decode(data).metadata.managedFields)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return data
+    at = data.find(_NAME + raw)
+    if not raw or at < 1:
+        return data
+    end = at + len(_NAME) + len(raw)
+    if data[at - 1 : at] == b",":
+        return data[: at - 1] + data[end:]
+    return data[:at] + data[end + 1 :] if data[end : end + 1] == b"," else data[:at] + data[end:]

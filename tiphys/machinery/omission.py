@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from tiphys.api.scalars import Object
-from tiphys.machinery import shapes
+from tiphys.machinery import fieldsets, shapes
 from tiphys.machinery.shapes import Shape
 
 
@@ -148,6 +148,8 @@ def may_need_trim(cls: type[Any], data: bytes) -> bool:
     """
     if b'": ' in data[:40]:
         return True
+    # Managed fields are full of empty objects, none of them to be left out.
+    data = fieldsets.without_managed(data)
     for token in _TOKENS:
         at = data.find(token)
         while at >= 0:

@@ -9,7 +9,7 @@ Source: Kubernetes docs, "Server-Side Apply", "Merge strategy"; structured-merge
 """
 
 from collections.abc import Callable, Mapping
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
@@ -121,11 +121,13 @@ def _key_defaults(cls: type[Object] | None, keys: tuple[str, ...]) -> dict[str, 
     return found
 
 
+_encode: Final = msgspec.json.Encoder(enc_hook=str).encode
+
 # Presence modes of a Struct's field: always written, written unless None, written unless empty.
 _ALWAYS, _UNLESS_NONE, _UNLESS_EMPTY = range(3)
 
 
-def _make_plan(cls: Any) -> tuple[tuple[str, str, int], ...]:
+def _make_plan(cls: Any) -> tuple[tuple[str, int], ...]:
     plan = []
     for field in msgspec.structs.fields(cls):
         if field.default is None:
@@ -134,11 +136,11 @@ def _make_plan(cls: Any) -> tuple[tuple[str, str, int], ...]:
             mode = _UNLESS_EMPTY
         else:
             mode = _ALWAYS
-        plan.append((field.name, field.encode_name, mode))
+        plan.append((field.encode_name, mode))
     return tuple(plan)
 
 
-_plan: Callable[[Any], tuple[tuple[str, str, int], ...]] = cache(_make_plan)
+_plan: Callable[[Any], tuple[tuple[str, int], ...]] = cache(_make_plan)
 
 
 def entries(value: Any) -> Mapping[str, Any]:
@@ -148,8 +150,7 @@ def entries(value: Any) -> Mapping[str, Any]:
     if value is None:
         return {}
     found = {}
-    for name, wire, mode in _plan(type(value)):
-        held = getattr(value, name)
+    for held, (wire, mode) in zip(msgspec.structs.astuple(value), _plan(type(value)), strict=True):
         if held or mode == _ALWAYS or (mode == _UNLESS_NONE and held is not None):
             found[wire] = held
     return found
@@ -199,7 +200,9 @@ def configured(node: Node, value: Any) -> Fields:
     """The paths that an applied configuration sets."""
     found: Fields = {}
     if node.form in ("object", "map"):
-        for name, held in entries(value).items():
+        held_by_name = entries(value)
+        for name in sorted(held_by_name):
+            held = held_by_name[name]
             below_node = node.below(name)
             below = {} if below_node.form == "leaf" else configured(below_node, held)
             explicit = held is None or held == {} or node.form == "map" or below_node.form == "leaf"
@@ -210,6 +213,7 @@ def configured(node: Node, value: Any) -> Fields:
         for item in value:
             below = {} if node.item.form == "leaf" else configured(node.item, item)
             found[element_of(node, item)] = {SELF: {}, **below} if below else {}
+        return fieldsets.sorted_level(found)
     return found
 
 
@@ -227,7 +231,9 @@ class Comparison(NamedTuple):
 
     def without(self, excluded: Fields) -> "Comparison":
         """The same, but for these paths and all below them."""
-        return Comparison(*(fieldsets.without(part, excluded) for part in self)) if excluded else self
+        if all(map(excluded.keys().isdisjoint, self)):
+            return self
+        return Comparison(*(fieldsets.without(part, excluded) for part in self))
 
 
 NOTHING: Final = Comparison({}, {}, {})
@@ -235,12 +241,15 @@ NOTHING: Final = Comparison({}, {}, {})
 
 def compare(node: Node, old: Any, new: Any) -> Comparison:
     """How two values of a ``node`` that is no leaf differ."""
-    if old is new or old == new:
-        return NOTHING
+    return NOTHING if old is new or old == new else _compare(node, old, new)
+
+
+def _compare(node: Node, old: Any, new: Any) -> Comparison:
+    """The same for values that are known to be different."""
     found = Comparison({}, {}, {})
     if node.form in ("object", "map"):
-        left, right = entries(old), entries(new)
-        for name in left.keys() | right.keys():
+        left, right = _unequal(old, new)
+        for name in sorted(left.keys() | right.keys()):
             if name in left and name in right:
                 if left[name] != right[name]:
                     _compare_below(node.below(name), fieldsets.field(name), left[name], right[name], found)
@@ -251,7 +260,7 @@ def compare(node: Node, old: Any, new: Any) -> Comparison:
         return found
     assert node.item is not None
     olds, news = elements(node, old), elements(node, new)
-    for element in olds.keys() | news.keys():
+    for element in fieldsets.sorted_elements(olds.keys() | news.keys()):
         lefts, rights = olds.get(element), news.get(element)
         if lefts is None or rights is None:
             target = found.added if lefts is None else found.removed
@@ -267,11 +276,28 @@ def compare(node: Node, old: Any, new: Any) -> Comparison:
     return found
 
 
+def _unequal(old: Any, new: Any) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """The entries of both values; of two Structs only those that are not equal."""
+    if old.__class__ is not new.__class__ or not isinstance(old, msgspec.Struct):
+        return entries(old), entries(new)
+    left: dict[str, Any] = {}
+    right: dict[str, Any] = {}
+    pairs = zip(msgspec.structs.astuple(old), msgspec.structs.astuple(new), _plan(type(old)), strict=True)
+    for before, after, (wire, mode) in pairs:
+        if before is after or before == after:
+            continue
+        if before or mode == _ALWAYS or (mode == _UNLESS_NONE and before is not None):
+            left[wire] = before
+        if after or mode == _ALWAYS or (mode == _UNLESS_NONE and after is not None):
+            right[wire] = after
+    return left, right
+
+
 def _compare_below(node: Node, element: str, old: Any, new: Any, found: Comparison) -> None:
     if node.form == "leaf" or (_is_empty(old) and _is_empty(new)):
         found.modified[element] = {}
         return
-    for target, part in zip(found, compare(node, old, new), strict=True):
+    for target, part in zip(found, _compare(node, old, new), strict=True):
         if part:
             target[element] = part
 
@@ -284,14 +310,62 @@ def whole(node: Node, value: Any) -> Fields:
     """The paths of a value that stands on one side only, itself included."""
     if node.form == "leaf" or value is None:
         return {}
+    if isinstance(value, msgspec.Struct):
+        # Faster than to ask the Structs below one by one.
+        value = msgspec.to_builtins(value, enc_hook=str)
+    if not value:
+        return {}
+    below: Fields = {SELF: {}}
     if node.form in ("object", "map"):
-        below = {fieldsets.field(name): whole(node.below(name), held) for name, held in entries(value).items()}
-    else:
-        assert node.item is not None
-        below = {element: whole(node.item, items[0]) for element, items in elements(node, value).items()}
-    if below:
-        below[SELF] = {}
+        for name in sorted(value):
+            below["f:" + name] = whole(node.below(name), value[name])
+        return below
+    assert node.item is not None
+    found = elements(node, value)
+    for element in fieldsets.sorted_elements(found):
+        items = found[element]
+        below[element] = whole(node.item, items[0]) if len(items) == 1 else {}
     return below
+
+
+def made(node: Node, obj: Any, excluded: Fields) -> Fields:
+    """The paths that the maker of ``obj`` sets: those in which it differs from an object that holds nothing.
+
+    Objects are made in great numbers out of few templates, so what stands in
+    ``spec`` is looked up by its bytes.
+    """
+    found: Fields = {}
+    left, right = _unequal(_zero(obj.__class__), obj)
+    for name in sorted(right):
+        element, held = fieldsets.field(name), right[name]
+        if element in excluded:
+            continue
+        if name == "spec" and isinstance(held, msgspec.Struct):
+            kind: Any = type(held)
+            below = _made_of_bytes(kind, _encode(held))
+        elif name in left:
+            part = Comparison({}, {}, {})
+            _compare_below(node.below(name), element, left[name], held, part)
+            if element not in part.changed:
+                continue
+            below = part.changed[element]
+        else:
+            below = whole(node.below(name), held)
+        if below or name != "spec":
+            found[element] = below
+    return found
+
+
+@cache
+def _zero(cls: Any) -> Any:
+    return cls()
+
+
+def _find_made(cls: Any, data: bytes) -> Fields:
+    return compare(node_of(cls), msgspec.to_builtins(_zero(cls), enc_hook=str), msgspec.json.decode(data)).changed
+
+
+_made_of_bytes: Callable[[Any, bytes], Fields] = lru_cache(maxsize=256)(_find_made)
 
 
 def with_named(node: Node, fields: Fields) -> Fields:

@@ -8,7 +8,6 @@ from typing import Any, Final
 
 from tiphys.api import meta_v1
 from tiphys.apiserver import decoding
-from tiphys.apiserver.entries import Entry
 from tiphys.apiserver.registry.endpoint import Call, Endpoint
 from tiphys.machinery import apply, codec, errors, fields, fieldsets, structure, times
 from tiphys.resources.rules import Resource
@@ -72,8 +71,11 @@ def manager_problems(name: str) -> list[fields.FieldError]:
 def writer_of(call: Call, manager: str) -> apply.Writer:
     """The caller as a writer of the endpoint's objects."""
     row, subresource = call.endpoint.row, call.attributes.subresource
-    now = times.format_time(call.endpoint.services.clock.now())
+    now = _time(call.endpoint.services.clock.now().replace(microsecond=0))
     return apply.Writer(manager, row.api_version, subresource, now, excluded(row, subresource))
+
+
+_time: Final = lru_cache(maxsize=4)(times.format_time)
 
 
 def created(call: Call, obj: Any) -> Entries | None:
@@ -81,12 +83,12 @@ def created(call: Call, obj: Any) -> Entries | None:
     writer = writer_of(call, manager_of(call))
     given = obj.metadata.managedFields
     obj.metadata.managedFields = None
-    managed: apply.Managed = {}
-    if given and not _is_reset(given):
-        managed = _checked(given) or {}
-    empty = zero(call.endpoint.row.cls)
-    node = structure.node_of(call.endpoint.row.cls)
-    return apply.encode(apply.update(node, empty, obj, managed, writer, converter(call.endpoint)))
+    cls = call.endpoint.row.cls
+    node = structure.node_of(cls)
+    managed = _checked(given) if given and not _is_reset(given) else None
+    if not managed:
+        return apply.encode(apply.create(node, obj, writer))
+    return apply.encode(apply.update(node, zero(cls), obj, managed, writer, converter(call.endpoint)))
 
 
 def updated(call: Call, old: Any, new: Any) -> Entries | None:
@@ -150,15 +152,16 @@ def _converted(row: Resource, other: Resource, value: Any) -> Any:
     return stored if other.from_storage is None else other.from_storage(stored)
 
 
-def only_times_differ(endpoint: Endpoint, entry: Entry, obj: Any, old: Any) -> bool:
+def only_times_differ(obj: Any, old: Any) -> bool:
     """Whether writing ``obj`` would change nothing but when somebody last owned something."""
-    new, live = obj.metadata.managedFields, old.metadata.managedFields
-    if new is live or new is None or not apply.differ_in_time_only(new, live):
+    metadata, before = obj.metadata, old.metadata
+    new, live = metadata.managedFields, before.managedFields
+    if new is live or new is None:
         return False
-    obj.metadata.managedFields = live
-    same = endpoint.same(entry, endpoint.encode(obj))
-    obj.metadata.managedFields = new
-    return same
+    metadata.managedFields, metadata.resourceVersion = live, before.resourceVersion
+    same = obj == old
+    metadata.managedFields, metadata.resourceVersion = new, ""
+    return same and apply.differ_in_time_only(new, live)
 
 
 # Replicas stand in the same place in a Scale and in what is scaled.
