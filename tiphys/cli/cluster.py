@@ -115,7 +115,22 @@ class Cluster:
                 f'there is no cluster "{self.name}" in {self.data}; "tiphys up --name {self.name}" makes one'
             ) from None
         except (msgspec.DecodeError, OSError) as error:
-            raise UserError(f"{self.config_file} cannot be read: {error}") from error
+            raise UserError(
+                f"{self.config_file} cannot be read: {error}; restore it, or remove the cluster and its data with "
+                f'"tiphys down --name {self.name} --purge"'
+            ) from error
+
+    def nameless_config(self) -> ClusterConfig:
+        """Enough to remove a cluster whose own configuration cannot be read: the id follows from the place."""
+        return ClusterConfig(
+            name=self.name,
+            id=self.id,
+            port=0,
+            kubelet_port=0,
+            pod_range="10.244.0.0/16",
+            service_range="10.96.0.0/16",
+            node_name=default_node_name(),
+        )
 
     def save(self, config: ClusterConfig) -> None:
         partial = self.config_file.with_suffix(".partial")

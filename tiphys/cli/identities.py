@@ -44,6 +44,13 @@ def write_kubeconfig(cluster: Cluster, config: ClusterConfig, target: Path) -> N
         raise UserError(f"kubeconfig {target}: {error}") from error
 
 
+def remove_context(cluster: Cluster, target: Path) -> None:
+    try:
+        kubeconfig.remove(target, context_name(cluster))
+    except (kubeconfig.KubeconfigError, OSError) as error:
+        raise UserError(f'the cluster is gone, but not its context "{context_name(cluster)}": {error}') from error
+
+
 def client(cluster: Cluster, config: ClusterConfig, identity: str, user_agent: str) -> Client:
     """A client as one of the cluster's identities: ``admin``, ``controllers``, ``scheduler``, …"""
     files = pki.Pki(cluster.pki)

@@ -33,7 +33,12 @@ def command(name: str, data_dir: str | None, kubeconfig: str | None, purge: bool
     if not cluster.exists:
         progress.say(f'There is no cluster "{name}".')
         return
-    config = cluster.load()
+    try:
+        config = cluster.load()
+    except UserError:
+        if not purge:
+            raise
+        config = cluster.nameless_config()
     with progress.step("stopping"):
         _stop(cluster)
     with progress.step("removing containers, links and rules"):
@@ -41,7 +46,7 @@ def command(name: str, data_dir: str | None, kubeconfig: str | None, purge: bool
     if purge:
         with progress.step("deleting data"):
             cluster.forget()
-            kubeconfigs.remove(kubeconfigs.path(kubeconfig), identities.context_name(cluster))
+            identities.remove_context(cluster, kubeconfigs.path(kubeconfig))
     progress.say(f'Cluster "{name}" is {"gone" if purge else "stopped"}.')
 
 
