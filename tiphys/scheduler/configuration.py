@@ -37,12 +37,9 @@ from tiphys.scheduler.profiles import Profile
 
 API_VERSION = "kubescheduler.config.k8s.io/v1"
 KIND = "KubeSchedulerConfiguration"
-_POINTS = frozenset(
-    """
-    bind filter multiPoint permit placementGenerate placementScore postBind postFilter preBind preEnqueue preFilter
-    preScore queueSort reserve score
-    """.split()
-)
+_BEFORE = ("queueSort", "preEnqueue", "preFilter", "filter", "postFilter", "preScore", "score", "reserve", "permit")
+_AFTER = ("preBind", "bind", "postBind", "placementGenerate", "placementScore", "multiPoint")
+_POINTS = frozenset(_BEFORE + _AFTER)
 Object = Mapping[str, Any]
 
 

@@ -20,12 +20,13 @@ class ImageLocality(Plugin):
     weight = 1
 
     def score(self, info: PodInfo, nodes: NodeTable, rows: Rows) -> Ints:
+        present = [found for image in info.images if (found := nodes.images.find(image)) is not None]
+        if not present:
+            return np.zeros(len(rows), np.int64)
         sizes = np.zeros(nodes.height, np.int64)
-        for image in info.images:
-            if (found := nodes.images.find(image)) is not None:
-                where, size = found
-                # An image that few nodes have counts less, lest all its Pods end up on them.
-                sizes[where] += (size * (len(where) / len(nodes))).astype(np.int64)
+        for where, size in present:
+            # An image that few nodes have counts less, lest all its Pods end up on them.
+            sizes[where] += (size * (len(where) / len(nodes))).astype(np.int64)
         highest = SIZE_MAX * max(1, len(info.images))
         sizes = np.clip(sizes[rows], SIZE_MIN, highest)
         points: Ints = MAX_SCORE * (sizes - SIZE_MIN) // (highest - SIZE_MIN)

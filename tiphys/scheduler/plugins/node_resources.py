@@ -175,24 +175,27 @@ class NodeResourcesBalancedAllocation(Plugin):
             for resource in self._resources
             if resource in nodes.allocatable and (resource in info.requests or "/" not in resource)
         ]
-        allocatable = np.array([nodes.allocatable[resource][rows] for resource in resources]).reshape(-1, len(rows))
-        before = np.array([nodes.requested[resource][rows] for resource in resources]).reshape(-1, len(rows))
-        wanted = np.array([info.requests.get(resource, 0) for resource in resources], np.int64).reshape(-1, 1)
+        allocatable = [nodes.allocatable[resource][rows] for resource in resources]
+        before = [nodes.requested[resource][rows] for resource in resources]
+        after = [taken + info.requests.get(resource, 0) for resource, taken in zip(resources, before, strict=True)]
         half = MAX_SCORE // 2
-        points: Ints = half + (half + _balance(before + wanted, allocatable) - _balance(before, allocatable)) // 2
+        points: Ints = half + (half + _balance(after, allocatable) - _balance(before, allocatable)) // 2
         return points
 
 
-def _balance(taken: Ints, allocatable: Ints) -> Ints:
-    """100 where all resources are in use to the same share; one row per resource, those not offered left out."""
-    offered = allocatable > 0
-    shares: npt.NDArray[np.float64] = np.where(offered, np.minimum(taken / np.maximum(allocatable, 1), 1.0), 0.0)
+def _balance(taken: Sequence[Ints], allocatable: Sequence[Ints]) -> Ints:
+    """100 where all resources are in use to the same share; those that a node does not offer are left out."""
+    if len(taken) == 2 and allocatable[0].all() and allocatable[1].all():
+        # The usual case: with two resources the standard deviation is half the distance.
+        first, second = (np.minimum(t / a, 1.0) for t, a in zip(taken, allocatable, strict=True))
+        usual: Ints = ((1 - np.abs(first - second) / 2) * MAX_SCORE).astype(np.int64)
+        return usual
+    offered = np.array(allocatable) > 0
+    shares: npt.NDArray[np.float64] = np.where(
+        offered, np.minimum(np.array(taken) / np.maximum(np.array(allocatable), 1), 1.0), 0.0
+    )
     count = np.maximum(offered.sum(axis=0), 1)
-    if len(shares) == 2:
-        # With two resources the standard deviation is half the distance.
-        deviation = np.where(count == 2, np.abs(shares[0] - shares[1]) / 2, 0.0)
-    else:
-        mean = shares.sum(axis=0) / count
-        deviation = np.sqrt(np.where(offered, (shares - mean) ** 2, 0.0).sum(axis=0) / count)
+    mean = shares.sum(axis=0) / count
+    deviation = np.sqrt(np.where(offered, (shares - mean) ** 2, 0.0).sum(axis=0) / count)
     points: Ints = ((1 - deviation) * MAX_SCORE).astype(np.int64)
     return points
