@@ -210,6 +210,20 @@ def mounts_of(pid: int, folder: Path) -> list[str]:
     return [line for line in Path(f"/proc/{pid}/mountinfo").read_text().splitlines() if str(folder) in line]
 
 
+async def test_a_sandboxs_first_process_holds_nothing_of_the_spawner(node: Node) -> None:
+    sandbox = await node.sandbox("shared", pid=api_pb2.POD)
+    init = node.runtime.sandboxes.get(sandbox).init_pid
+    await eventually(lambda: held_by(init) == dict.fromkeys(("0", "1", "2"), "/dev/null"))
+
+
+def held_by(pid: int) -> dict[str, str]:
+    """Open descriptors and what they are."""
+    try:
+        return {name: os.readlink(f"/proc/{pid}/fd/{name}") for name in os.listdir(f"/proc/{pid}/fd")}
+    except FileNotFoundError:
+        return {}
+
+
 def children_of(pid: int) -> list[str]:
     return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
 

@@ -9,7 +9,7 @@ from typing import Any
 import grpc
 import pytest
 
-from tests.runtime.conftest import Node, eventually
+from tests.runtime.conftest import Node, Spawned, clean, eventually, running
 from tests.runtime.streaming import FakeApi, open_spdy, open_websocket, request, websocket_headers
 from tiphys.runtime import execsync
 from tiphys.runtime.cri import api_pb2
@@ -149,6 +149,21 @@ async def test_nothing_is_kept_of_commands(node: Node, container: str) -> None:
     listed = await node.runtime.spawner.call("list")
     assert [p["id"] for p in listed["processes"] if p["id"].startswith("exec-")] == []
     await eventually(lambda: (len(os.listdir("/proc/self/fd")), node.spawner.descriptors()) <= before)
+
+
+async def test_a_lost_spawner_does_not_keep_the_runtime(folder: Path, spawner: Spawned, busybox: Path) -> None:
+    async with running(folder, spawner) as node:
+        await node.load(busybox)
+        container = await node.started(await node.sandbox(), "sleep 1000")
+        client = await open_websocket(await url(node, container, "sh", "-c", "echo ready; sleep 1000"), channels.V5)
+        await client.until(channels.STDOUT, b"ready")
+        spawner.process.kill()
+        with pytest.raises(ConnectionError):
+            await node.runtime.wait()
+        leaving = asyncio.get_running_loop().time()
+    assert asyncio.get_running_loop().time() - leaving < 5
+    client.writer.close()
+    clean(folder)
 
 
 # Addresses

@@ -434,8 +434,13 @@ class Command:
 
     async def kill(self) -> None:
         """End it and what it started in its process group."""
-        with suppress(SpawnError, ConnectionError):
-            await self._spawner.call("signal", id=self.name, signal=signal.SIGKILL, group=True)
+        try:
+            with suppress(SpawnError):
+                await self._spawner.call("signal", id=self.name, signal=signal.SIGKILL, group=True)
+        except ConnectionError:
+            # Whoever would have told of its end is gone; nobody is to wait for that.
+            if not self._ended.done():
+                self._ended.set_result(128 + signal.SIGKILL)
 
     async def forget(self) -> None:
         """Free what the spawner keeps; the command has ended."""

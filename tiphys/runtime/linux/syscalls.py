@@ -50,6 +50,7 @@ OPEN_TREE_CLONE = 1
 OPEN_TREE_CLOEXEC = os.O_CLOEXEC
 MOVE_MOUNT_F_EMPTY_PATH = 4
 MOUNT_ATTR_RDONLY = 1
+CLOSE_RANGE_CLOEXEC = 4
 
 # Numbers of the asm-generic table, which x86_64 and arm64 share for these calls.
 _SYS_OPEN_TREE = 428
@@ -176,10 +177,9 @@ def capset(effective: int, permitted: int, inheritable: int) -> None:
     _check(_libc.syscall(ctypes.c_long(number), ctypes.byref(header), data), "capset")
 
 
-def close_range(first: int) -> None:
-    """Close every descriptor from ``first`` on when the process executes another program."""
-    close_on_exec = 4
+def close_range(first: int, flags: int = CLOSE_RANGE_CLOEXEC) -> None:
+    """Close every descriptor from ``first`` on; by default, when the process executes another program."""
     result = _libc.syscall(
-        ctypes.c_long(_SYS_CLOSE_RANGE), ctypes.c_uint(first), ctypes.c_uint(0xFFFFFFFF), ctypes.c_uint(close_on_exec)
+        ctypes.c_long(_SYS_CLOSE_RANGE), ctypes.c_uint(first), ctypes.c_uint(0xFFFFFFFF), ctypes.c_uint(flags)
     )
     _check(result, "close_range")

@@ -48,8 +48,17 @@ def live(spec: Spec, report: socket.socket) -> NoReturn:
     if spec["init"]:
         setup.outlive_parent()
         report.close()
+        _let_go()
         collect_the_dead()
     os._exit(0)
+
+
+def _let_go() -> None:
+    """Hold none of the spawner's descriptors: its sockets and other containers' pipes could never end."""
+    null = os.open(os.devnull, os.O_RDWR)
+    for standard in (0, 1, 2):
+        os.dup2(null, standard)
+    syscalls.close_range(3, flags=0)
 
 
 def loopback_up() -> None:
