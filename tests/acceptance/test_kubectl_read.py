@@ -83,6 +83,11 @@ DESCRIBE = [
         "describe node",
         r"^  Normal +RegisteredNode +\S+ +node-controller +Node \S+ event: Registered Node \S+ in Controller$",
     ),
+    Step(
+        "describe node",
+        r"^  Normal +NodeHasSufficientMemory +\S+ +kubelet +Node \S+ status is now: NodeHasSufficientMemory$",
+    ),
+    Step("describe node", r"^  Normal +NodeReady +\S+ +kubelet +Node \S+ status is now: NodeReady$"),
     Step("describe ns shop", r"^Labels: +kubernetes.io/metadata.name=shop$"),
     Step("describe sa default", r"^Image pull secrets: +<none>$"),
     Step("describe secret password", r"^PASSWORD: +6 bytes$"),

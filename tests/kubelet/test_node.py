@@ -5,6 +5,7 @@ import time
 
 from tests.kubelet.conftest import Node, container, eventually, is_ready
 from tiphys.api import core_v1
+from tiphys.kubelet import nodestatus
 
 
 async def test_pod_runs_and_is_ready(node: Node) -> None:
@@ -231,3 +232,23 @@ async def test_command_that_cannot_be_executed(node: Node) -> None:
     last = (found.status.containerStatuses or [])[0].lastState.terminated
     assert last and (last.exitCode, last.reason) == (128, "StartError")
     await node.until_event("Failed", 'Error: exec: "main": executable file not found in $PATH')
+
+
+def test_what_is_said_when_conditions_change() -> None:
+    def status(memory: str, ready: str) -> list[core_v1.NodeCondition]:
+        has = "KubeletHasInsufficientMemory" if memory == "True" else "KubeletHasSufficientMemory"
+        is_ready = "KubeletReady" if ready == "True" else "KubeletNotReady"
+        return [
+            core_v1.NodeCondition(type="MemoryPressure", status=memory, reason=has),
+            core_v1.NodeCondition(type="Ready", status=ready, reason=is_ready),
+            core_v1.NodeCondition(type="SomebodyElses", status=memory),
+        ]
+
+    calm, ready = status("False", "False"), status("False", "True")
+    assert nodestatus.changes(calm, ready, first=True) == ["NodeHasSufficientMemory", "NodeReady"]
+    assert nodestatus.changes(None, ready, first=True) == ["NodeHasSufficientMemory"]
+    assert nodestatus.changes(ready, ready, first=False) == []
+    assert nodestatus.changes(ready, status("True", "False"), first=False) == [
+        "NodeHasInsufficientMemory",
+        "NodeNotReady",
+    ]

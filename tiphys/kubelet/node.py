@@ -65,6 +65,7 @@ class NodeKeeper:
         self.node = nodestatus.initial_node(config, facts)
         self._pod_cidr = ""
         self._reported_at = 0.0
+        self._has_reported = False
         self._poke = asyncio.Event()
         self._lease: coordination_v1.Lease | None = None
 
@@ -147,15 +148,14 @@ class NodeKeeper:
         due = now - self._reported_at >= self._config.node_report_seconds
         if not due and not nodestatus.differs(self.node.status, status):
             return
-        was_ready = _is_ready(self.node.status)
+        before = self.node.status.conditions
         body = {"status": codec.to_builtins(status) | {"addresses": _replacing(codec.to_builtins(status))}}
         self.node = await self._nodes.patch(self._config.node_name, "", body, "strategic", subresource="status")
         self._reported_at = now
-        is_ready = _is_ready(self.node.status)
-        if was_ready != is_ready:
-            reason = "NodeReady" if is_ready else "NodeNotReady"
+        for reason in nodestatus.changes(before, self.node.status.conditions, first=not self._has_reported):
             text = f"Node {self._config.node_name} status is now: {reason}"
             self._recorder.event(self.reference, "Normal", reason, text)
+        self._has_reported = True
 
     async def _status(self, node: core_v1.Node) -> core_v1.NodeStatus:
         runtime, images = await self._runtime()
@@ -253,10 +253,6 @@ def _replacing(status: dict[str, object]) -> list[object]:
     """Addresses as a whole: a strategic patch would merge them by type."""
     found = status.get("addresses")
     return [*(found if isinstance(found, list) else []), {"$patch": "replace"}]
-
-
-def _is_ready(status: core_v1.NodeStatus) -> bool:
-    return any(c.type == "Ready" and c.status == "True" for c in status.conditions or ())
 
 
 def _problem(condition: object, what: str) -> str:

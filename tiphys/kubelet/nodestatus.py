@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from typing import Final
 
 from tiphys.api import core_v1, meta_v1
 from tiphys.api.scalars import Quantity
@@ -20,6 +21,8 @@ DISK_FREE_PERCENT_MIN = 10
 INODES_FREE_PERCENT_MIN = 5
 PIDS_FREE_PERCENT_MIN = 1
 IMAGES_MAX = 50
+#: The conditions whose changes are Events.
+EVENTFUL: Final = ("MemoryPressure", "DiskPressure", "PIDPressure", "Ready")
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +137,15 @@ def conditions(
         condition.lastTransitionTime = moment if moved or before is None else before.lastTransitionTime
         result.append(condition)
     return result
+
+
+def changes(
+    old: Sequence[core_v1.NodeCondition] | None, new: Sequence[core_v1.NodeCondition] | None, *, first: bool
+) -> list[str]:
+    """Reasons of the Events for what has changed; a node's pressures are told when it ``first`` reports, too."""
+    before = {c.type: c.status for c in old or () if c.type == "Ready" or not first}
+    ours = [c for c in new or () if c.type in EVENTFUL and (c.type != "Ready" or "Ready" in before)]
+    return [(c.reason or "").replace("Kubelet", "Node", 1) for c in ours if before.get(c.type) != c.status]
 
 
 def _pressure(name: str, bad: bool, what: str, good_text: str, bad_text: str) -> core_v1.NodeCondition:
