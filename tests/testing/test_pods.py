@@ -126,3 +126,26 @@ def test_annotations_that_say_nothing_are_told(cluster):
         "sim.tiphys.dev/run-seconds: 'soon' is not a number of seconds"
     ]
     assert behaviour.problems({"c.sim.tiphys.dev/fail": "image", "other.dev/fail": "?"}) == []
+
+
+def test_a_volume_waits_for_its_config_map(cluster):
+    volumes = [{"name": "settings", "configMap": {"name": "settings"}}]
+    cluster.apply(pod(volumes=volumes))
+    cluster.advance("1m")
+    assert cluster.get("pod/a").status.phase == "Pending"
+    assert cluster.events("pod/a", reason="FailedMount")[0].message == (
+        'MountVolume.SetUp failed for volume "settings" : configmap "settings" not found'
+    )
+    cluster.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "settings"}})
+    cluster.advance_until("pod/a", "Ready", within="2s")
+
+
+def test_a_variable_waits_for_its_secret(cluster):
+    env = [{"name": "TOKEN", "valueFrom": {"secretKeyRef": {"name": "token", "key": "text"}}}]
+    cluster.apply(pod(containers=[{"name": "c", "image": "nginx:1", "env": env}]))
+    cluster.advance("30s")
+    waiting = cluster.get("pod/a").status.containerStatuses[0].state.waiting
+    assert (waiting.reason, waiting.message) == ("CreateContainerConfigError", 'secret "token" not found')
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "token"}, "stringData": {"text": "x"}}
+    cluster.apply(secret)
+    cluster.advance_until("pod/a", "Ready", within="2s")

@@ -33,6 +33,7 @@ from tiphys.kubelet.machine import Load
 from tiphys.kubelet.nodestatus import RuntimeState
 from tiphys.machinery import codec, errors, times
 from tiphys.testing import behaviour
+from tiphys.testing.objects import Objects
 from tiphys.testing.pod import SimulatedPod
 
 LEASE_NAMESPACE = "kube-node-lease"
@@ -69,12 +70,14 @@ class SimulatedNode:
         client: Client,
         clock: Clock,
         random: random_module.Random,
+        objects: Objects,
         pods_here: Callable[[str], list[core_v1.Pod]],
     ) -> None:
         self.name = f"node-{number}"
         self.client = client
         self.clock = clock
         self.ips: tuple[str, ...] = (str(ipaddress.IPv4Address("172.16.0.0") + number),)
+        self.objects = objects
         self.alive = False
         self.tasks = Tasks()
         self.pods: dict[str, SimulatedPod] = {}
@@ -178,6 +181,11 @@ class SimulatedNode:
         running = self.pods.get(pod.metadata.uid)
         if running is not None:
             running.post(w.Removed())
+
+    def objects_changed(self, namespace: str) -> None:
+        for pod in list(self.pods.values()):
+            if pod.pod.metadata.namespace == namespace:
+                pod.objects_changed()
 
     def _pod_gone(self, pod: SimulatedPod) -> None:
         self.pods.pop(pod.pod.metadata.uid, None)
@@ -297,6 +305,7 @@ class Nodes:
         self._pods = informers.of(core_v1.Pod)
         self._pods.add_index(_BY_NODE, lambda pod: [pod.spec.nodeName] if pod.spec.nodeName else [])
         self._pods.add_handler(self._pod_changed, lambda _, new: self._pod_changed(new), self._pod_deleted)
+        self._objects = Objects(informers, self._objects_changed)
         informers.of(core_v1.Node).add_handler(self._node_changed, lambda _, new: self._node_changed(new))
 
     async def __aenter__(self) -> "Nodes":
@@ -314,10 +323,16 @@ class Nodes:
             # A generator of its own for each node: what one does changes nothing for the others.
             random = random_module.Random(self._random.getrandbits(64))
             name = f"node-{number}"
-            node = SimulatedNode(number, self._options, self._client(name), self._clock, random, self._pods_of)
+            node = SimulatedNode(
+                number, self._options, self._client(name), self._clock, random, self._objects, self._pods_of
+            )
             self.by_name[name] = node
             added.append(node)
         await asyncio.gather(*(node.start() for node in added))
+
+    def _objects_changed(self, namespace: str) -> None:
+        for node in self.by_name.values():
+            node.objects_changed(namespace)
 
     def _pods_of(self, name: str) -> list[core_v1.Pod]:
         return self._pods.by_index(_BY_NODE, name)

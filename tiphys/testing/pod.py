@@ -15,13 +15,14 @@ from tiphys.api import core_v1
 from tiphys.base.clock import Clock
 from tiphys.client import Client, Recorder
 from tiphys.client.tasks import Tasks
+from tiphys.kubelet import downward, restart, statuswriter, worker
 from tiphys.kubelet import probes as kubelet_probes
 from tiphys.kubelet import protocol as w
-from tiphys.kubelet import restart, statuswriter, worker
 from tiphys.kubelet.facts import ContainerFact, PodFact, SandboxFact
 from tiphys.machinery import codec, errors
 from tiphys.machinery.goformat import quote
 from tiphys.testing import behaviour
+from tiphys.testing.objects import NamespaceObjects, Objects, variable_fault, volume_fault
 from tiphys.testing.probes import SimulatedProbe
 
 SANDBOX_SECONDS = 0.2
@@ -38,6 +39,7 @@ class Place(Protocol):
     recorder: Recorder
     tasks: Tasks
     ips: tuple[str, ...]
+    objects: Objects
 
     def pod_address(self) -> str:
         """A free address of the node's range; empty while it has none."""
@@ -73,6 +75,8 @@ class SimulatedPod:
         self._wake: asyncio.TimerHandle | None = None
         self._others: set[asyncio.TimerHandle] = set()
         self._closed = False
+        #: Something that it names was missing when it was last looked for.
+        self._wanting = False
 
     @property
     def pod(self) -> core_v1.Pod:
@@ -110,7 +114,7 @@ class SimulatedPod:
                 wait = max(at - self._node.clock.now().timestamp(), 0.001)
                 self._wake = self._loop.call_later(wait, self.post, w.Tick())
             case w.PrepareVolumes():
-                self._later(0.0, self.post, w.VolumesReady())
+                self._later(0.0, self._prepare_volumes)
             case w.RunSandbox(attempt):
                 self._later(SANDBOX_SECONDS, self._run_sandbox, attempt)
             case w.StartContainer(name, attempt):
@@ -163,6 +167,24 @@ class SimulatedPod:
     def _nanoseconds(self) -> int:
         return int(self._node.clock.now().timestamp() * 10**6) * 1000
 
+    def _itself(self) -> downward.Itself:
+        sandbox = self.worker.facts.sandbox
+        ips = self._node.ips if self.pod.spec.hostNetwork else (sandbox.ips if sandbox else ())
+        return downward.Itself(self.pod, ips, self._node.ips)
+
+    def _sources(self) -> NamespaceObjects:
+        return self._node.objects.of(self.pod.metadata.namespace)
+
+    def objects_changed(self) -> None:
+        """A ConfigMap or Secret of the Pod's namespace has changed; perhaps it waits for that one."""
+        if self._wanting:
+            self.post(w.Tick(retry=True))
+
+    def _prepare_volumes(self) -> None:
+        fault = volume_fault(self._itself(), self._sources())
+        self._wanting = bool(fault)
+        self.post(w.VolumesFailed(fault) if fault else w.VolumesReady())
+
     # Sandbox
 
     def _run_sandbox(self, attempt: int) -> None:
@@ -204,6 +226,12 @@ class SimulatedPod:
             return
         present = f"Container image {image} already present on machine and can be accessed by the pod"
         self._say("Normal", "Pulled", present, name)
+        fault = variable_fault(self._itself(), container, self._sources())
+        if fault:
+            self._wanting = True
+            self._say("Warning", "Failed", f"Error: {fault}", name)
+            self._later(0.0, self.post, w.StartDone(name, ("CreateContainerConfigError", fault)))
+            return
         self._starts[name] = self._loop.call_later(plan.start_seconds, self._started, container, attempt, plan)
 
     def _pull_failed(self, name: str, image: str) -> None:
