@@ -297,6 +297,11 @@ class Cluster:
     def _node(self, name: str) -> SimulatedNode:
         return self._machine.nodes.by_name[name]
 
+    def skew_clock(self, seconds: float) -> None:
+        """Let the wall clock of all machines jump, forwards or back; durations go on as they were."""
+        self._machine.clock.skew(seconds)
+        self.settle()
+
     def history(self) -> builtins.list[str]:
         """Every change since the cluster began: revision, what happened, key and the object's JSON."""
         events = self.run(self._machine.history())
