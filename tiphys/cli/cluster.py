@@ -26,6 +26,7 @@ RUN_ROOT = Path("/run/tiphys")
 NAME = re.compile(r"[a-z][a-z0-9-]{0,39}")
 # The kernel's sockaddr_un holds 108 bytes, the longest name below run/ included.
 RUN_PATH_MAX = 80
+FREE_BYTES_MIN = 2 * 1024 * 1024
 
 
 class ClusterConfig(msgspec.Struct, kw_only=True):
@@ -157,6 +158,19 @@ class Cluster:
         self.link.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.link.unlink(missing_ok=True)
         self.link.symlink_to(self.data)
+
+    def make_room(self) -> None:
+        """What is to be deleted anyway goes first: on a full disk, the rest needs some of it."""
+        shutil.rmtree(self.logs / "pods", ignore_errors=True)
+        for path in self.data.glob("store.db*"):
+            path.unlink(missing_ok=True)
+
+    def full(self) -> str:
+        """Says so if the disk has no room to start anything."""
+        disk = os.statvfs(self.data)
+        if disk.f_bavail * disk.f_frsize >= FREE_BYTES_MIN:
+            return ""
+        return f"{self.data}: no space left on device; make some room and run tiphys up again"
 
     def forget(self) -> None:
         """Delete everything on disk, the name's link last."""

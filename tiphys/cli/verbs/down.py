@@ -41,6 +41,8 @@ def command(name: str, data_dir: str | None, kubeconfig: str | None, purge: bool
         config = cluster.nameless_config()
     with progress.step("stopping"):
         _stop(cluster)
+        if purge:
+            cluster.make_room()
     with progress.step("removing containers, links and rules"):
         asyncio.run(teardown.remove(cluster, config))
     if purge:

@@ -117,7 +117,7 @@ def _start_supervisor(cluster: Cluster, config: ClusterConfig) -> None:
     os.close(tell)
     with os.fdopen(listening, "rb") as pipe:
         if not pipe.read():
-            raise UserError(f"the supervisor could not start; see {cluster.log_file('supervisor')}")
+            raise UserError(cluster.full() or f"the supervisor could not start; see {cluster.log_file('supervisor')}")
 
 
 def _become_supervisor(cluster: Cluster, config: ClusterConfig, tell: int) -> None:

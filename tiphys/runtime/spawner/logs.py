@@ -5,6 +5,7 @@ while containers run: no line is lost while kubelet or runtime are down.
 Source: CRI, "Kubelet container logging": ``<RFC 3339 nanoseconds> <stream> <F|P> <text>``.
 """
 
+import errno
 import os
 import time
 from contextlib import suppress
@@ -14,6 +15,8 @@ from tiphys.runtime.spawner.steps import step
 #: A longer line is cut into parts, marked P but for the last.
 LINE_BYTES_MAX = 16 * 1024
 READ_BYTES = 64 * 1024
+#: What output leaves free on the disk: a Pod that floods its log must not keep the cluster from noting its deletion.
+FREE_BYTES_MIN = 16 * 1024 * 1024
 
 
 def timestamp(nanoseconds: int) -> bytes:
@@ -44,10 +47,16 @@ class LogFile:
 
     def write(self, data: bytes) -> None:
         try:
+            if self._path and self._free_bytes() < FREE_BYTES_MIN:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             os.write(self._descriptor, data)
         except OSError as error:
             # A full disk must not stop the container; what could not be written is lost, and said.
             self.error = f"log {self._path}: {error.strerror}"
+
+    def _free_bytes(self) -> int:
+        disk = os.fstatvfs(self._descriptor)
+        return disk.f_bavail * disk.f_frsize
 
     def close(self) -> None:
         os.close(self._descriptor)
