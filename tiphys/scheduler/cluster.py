@@ -1,5 +1,6 @@
 """What the scheduler knows besides Pods and nodes: volumes, disruption budgets and namespaces, from informers."""
 
+import asyncio
 from collections.abc import Callable, Sequence
 
 from tiphys.api import core_v1, policy_v1, storage_v1
@@ -20,9 +21,23 @@ class InformedVolumes:
         self._volumes: Informer[core_v1.PersistentVolume] = informers.of(core_v1.PersistentVolume)
         self._classes: Informer[storage_v1.StorageClass] = informers.of(storage_v1.StorageClass)
         self._volumes.add_index("scheduler/class", lambda volume: [volume.spec.storageClassName or ""])
-        changed = VolumesChanged()
+        self._happened = happened
+        self._waiting: list[asyncio.Future[None]] = []
         for informer in (self._claims, self._volumes, self._classes):
-            informer.add_handler(lambda _: happened(changed), lambda _, __: happened(changed), lambda _: None)
+            informer.add_handler(lambda _: self._changed(), lambda _, __: self._changed(), lambda _: self._changed())
+
+    def _changed(self) -> None:
+        self._happened(VolumesChanged())
+        for future in self._waiting:
+            if not future.done():
+                future.set_result(None)
+        self._waiting.clear()
+
+    async def wait_changed(self) -> None:
+        """Return after the next change of any claim, volume or class."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(future)
+        await future
 
     def find_claim(self, namespace: str, name: str) -> core_v1.PersistentVolumeClaim | None:
         return self._claims.get(f"{namespace}/{name}")

@@ -17,6 +17,7 @@ from tiphys.base.clock import Clock
 from tiphys.client import Client, Informers
 from tiphys.client.tasks import Tasks
 from tiphys.machinery import errors
+from tiphys.scheduler.claims import Claims, NotBound
 from tiphys.scheduler.classes import Classes
 from tiphys.scheduler.cluster import InformedVolumes, follow_budgets, follow_namespaces
 from tiphys.scheduler.config import Config
@@ -47,6 +48,7 @@ class Scheduler:
         self._queue = SchedulingQueue(config)
         self.metrics = Metrics(self._queue.counts)
         groups, volumes = Groups(informers), InformedVolumes(informers, self._happened)
+        self._claims = Claims(client, clock, volumes)
         self._profiles = {profile.name: profile for profile in config.profiles}
         self._classes = {
             profile.name: Classes(self._nodes, profile.plugins(groups.selectors, volumes))
@@ -236,7 +238,12 @@ class Scheduler:
                 self._assumed.add(info.uid)
                 self._nodes.place(info, node_name)
                 self.metrics.attempted(profile.name, "scheduled", ended - began)
-                self._start(self._bind(info, node_name), info)
+                if self._claims.unbound(info):
+                    # It may take minutes: others must not wait for it.
+                    self._bindings.release()
+                    self._tasks.start(self._bind_with_claims(info, node_name), name=f"volumes {info.key}")
+                else:
+                    self._start(self._bind(info, node_name), info)
             case Refusal():
                 self.metrics.attempted(profile.name, "unschedulable", ended - began)
                 self._queue.refused(info.uid, ended, decision.plugins)
@@ -254,6 +261,19 @@ class Scheduler:
             return
         self.metrics.bound(self._queue.attempts(info.uid) + 1)
         self._queue.remove(info.uid)
+
+    async def _bind_with_claims(self, info: PodInfo, node_name: str) -> None:
+        node = self._nodes.nodes[self._nodes.rows[node_name]]
+        assert node is not None
+        try:
+            await self._claims.bind(info, node, lambda: info.uid in self._assumed)
+        except (*Refused, NotBound) as error:
+            self._take_back(info, error)
+            if isinstance(error, NotBound):
+                await self._writes.tell_refused(info, str(error), None)
+            return
+        if info.uid in self._assumed:
+            await self._bind(info, node_name)
 
     def _take_back(self, info: PodInfo, error: Exception) -> None:
         """The binding failed: the room on the node is free again."""
