@@ -21,6 +21,7 @@ from tiphys.controllers.job.controller import JobController
 from tiphys.controllers.namespace.controller import NamespaceController
 from tiphys.controllers.nodeipam.controller import NodeIpamController
 from tiphys.controllers.nodelifecycle.controller import NodeLifecycleController
+from tiphys.controllers.podautoscaler.controller import PodAutoscalerController
 from tiphys.controllers.podgc.controller import PodGCController
 from tiphys.controllers.replicaset.controller import ReplicaSetController
 from tiphys.controllers.replicationcontroller.controller import ReplicationControllerController
@@ -46,6 +47,7 @@ CONTROLLERS: tuple[type[Controller], ...] = (
     TTLAfterFinishedController,
     DisruptionController,
     CertificateController,
+    PodAutoscalerController,
     EndpointSliceController,
     EndpointsController,
     NodeLifecycleController,

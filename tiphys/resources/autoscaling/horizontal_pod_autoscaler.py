@@ -1,4 +1,4 @@
-"""HorizontalPodAutoscaler: v2 is stored, v1 is a view that knows of CPU only. No controller scales yet.
+"""HorizontalPodAutoscaler: v2 is stored, v1 is a view that knows of CPU only.
 
 What v1 cannot say travels in annotations, so that a client of v1 loses nothing.
 """
