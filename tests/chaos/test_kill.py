@@ -20,7 +20,7 @@ from tiphys.api import apps_v1, core_v1, meta_v1
 from tiphys.client import Client
 from tiphys.machinery import errors
 
-pytestmark = [pytest.mark.root, pytest.mark.acceptance]
+pytestmark = [pytest.mark.root, pytest.mark.acceptance, pytest.mark.xdist_group("acceptance")]
 COMPONENTS = ("apiserver", "controllers", "node", "runtime", "spawner", "supervisor")
 ROUNDS = 8
 ROUND_SECONDS = 2.0

@@ -84,6 +84,9 @@ class Server:
         try:
             with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, http1.HttpError):
                 await self._serve(reader, writer)
+        except asyncio.CancelledError:
+            # The server closes. Nobody awaits this task, and asyncio would log its cancellation as a fault.
+            pass
         except Exception:
             logger.exception("a request failed")
         finally:

@@ -41,6 +41,6 @@ async def _copy(
     if last is not None:
         last.close()
         sink.close()
-    elif sink.can_write_eof():
+    elif not sink.is_closing() and sink.can_write_eof():
         with contextlib.suppress(OSError):
             sink.write_eof()
