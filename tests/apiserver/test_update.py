@@ -120,7 +120,6 @@ async def test_patch_field_validation(api: Api) -> None:
     assert (response.status, response.headers["Warning"]) == (200, '299 - "unknown field \\"dat\\""')
 
 
-
 async def test_names_and_uids_cannot_be_patched(api: Api) -> None:
     await api.ok("POST", MAPS, config_map("a"))
     for patch in ({"metadata": {"name": "b"}}, {"metadata": {"uid": "b"}}):
