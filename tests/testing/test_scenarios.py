@@ -207,3 +207,13 @@ def test_without_controllers_nothing_is_made(cluster):
     assert cluster.list("pods") == []
     cluster.restart("controllers")
     cluster.advance_until("deployment/web", "Available")
+
+
+def test_controllers_that_start_while_cut_off_are_ready_once_they_are_not(cluster):
+    cluster.faults.partition("controllers")
+    cluster.restart("controllers")
+    cluster.apply(deployment(2))
+    cluster.advance("5m")
+    assert cluster.list("pods") == []
+    cluster.faults.heal("controllers")
+    cluster.advance_until("deployment/web", lambda d: d.status.readyReplicas == 2, within="1m")

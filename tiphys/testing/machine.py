@@ -70,7 +70,8 @@ class Machine:
         self.invariants: Invariants
         self._ids = Ids(self.random("apiserver"))
         self._starts = 0
-        self._running: dict[str, AsyncExitStack] = {}
+        self._listening = False
+        self._stacks: dict[str, AsyncExitStack] = {}
         #: By component, tasks that end only by raising.
         self._failures: dict[str, list[asyncio.Task[None]]] = {}
 
@@ -83,7 +84,7 @@ class Machine:
         return Client(transport, user_agent=component, clock=self.clock)
 
     async def _handle(self, request: Request) -> Response:
-        if "apiserver" not in self._running:
+        if not self._listening:
             raise TransportError(f"{request.method} {request.path}: nobody listens", sent=False)
         return await self.api.handle(request)
 
@@ -105,41 +106,48 @@ class Machine:
         self._stack.push_async_callback(self.store.close)
         for component in COMPONENTS:
             self._stack.push_async_callback(self.stop, component)
-        await self.start("apiserver")
+        await (await self.start("apiserver"))
         # The kubelets' own watch, apart: a partition of the controllers is none of the nodes.
         watch = Informers(self.client("nodes"), self.clock, self.random("nodes' informers"))
         self.nodes = Nodes(self._node_options(), self._node_client, watch, self.clock, self.random("nodes"))
         self.invariants = Invariants(watch)
         await self._stack.enter_async_context(watch)
-        await self.start("controllers")
+        await (await self.start("controllers"))
         await self._stack.enter_async_context(self.nodes)
         await watch.wait_synced()
         await self.nodes.add(self.options.nodes)
 
-    async def start(self, component: str) -> None:
-        """Start ``apiserver`` or ``controllers`` (the process of controllers and scheduler), unless it runs."""
-        if component in self._running:
-            return
-        stack = AsyncExitStack()
-        try:
-            waits = await (self._start_server(stack) if component == "apiserver" else self._start_controllers(stack))
-        except BaseException:
-            await stack.aclose()
-            raise
-        self._running[component] = stack
-        self._failures[component] = [asyncio.ensure_future(wait) for wait in waits]
+    async def start(self, component: str) -> "asyncio.Task[None]":
+        """Begin to start ``apiserver`` or ``controllers`` (the process of controllers and scheduler).
+
+        The task ends when it is ready, which may be never: it may be cut off.
+        """
+        await self.stop(component)
+        stack = self._stacks[component] = AsyncExitStack()
+        task = asyncio.ensure_future(self._run(component, stack))
+        self._failures[component] = [task]
+        return task
+
+    async def _run(self, component: str, stack: AsyncExitStack) -> None:
+        waits = await (self._start_server(stack) if component == "apiserver" else self._start_controllers(stack))
+        self._failures[component] += [asyncio.ensure_future(wait) for wait in waits]
 
     async def stop(self, component: str) -> None:
         """Stop it, unless it is stopped."""
-        stack = self._running.pop(component, None)
-        for task in self._failures.pop(component, ()):
+        tasks = self._failures.pop(component, [])
+        for task in tasks:
             task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if component == "apiserver":
+            self._listening = False
+        stack = self._stacks.pop(component, None)
         if stack is not None:
             await stack.aclose()
 
     async def _start_server(self, stack: AsyncExitStack) -> list[Coroutine[Any, Any, None]]:
         config = ApiServerConfig(watch_timeout_seconds_min=NEVER, bookmark_period_seconds=NEVER)
         self.api = await stack.enter_async_context(ApiServer(config, self.store, self.clock, self._ids, seams()))
+        self._listening = True
         return [self.api.wait()]
 
     async def _start_controllers(self, stack: AsyncExitStack) -> list[Coroutine[Any, Any, None]]:
