@@ -1,10 +1,12 @@
 """Server-side apply and managed fields, along the page "Server-Side Apply" of the Kubernetes documentation."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.apiserver.secure import secured
 from tests.apiserver.server import MERGE, STRATEGIC, Api, pod
 
 APPLY = "application/apply-patch+yaml"
@@ -415,3 +417,23 @@ async def test_versions_of_one_resource(api: Api) -> None:
     other = body | {"apiVersion": "autoscaling/v2", "spec": spec | {"maxReplicas": 4}}
     status, answer = await apply(api, path.format("v2"), other, "two")
     assert (status, answer["message"]) == (409, 'Apply failed with 1 conflict: conflict with "one": .spec.maxReplicas')
+
+
+async def test_creating_takes_the_right_to_create(tmp_path: Path) -> None:
+    rules = [{"verbs": ["patch", "get"], "apiGroups": [""], "resources": ["configmaps"]}]
+    base = "/apis/rbac.authorization.k8s.io/v1/namespaces/default"
+    reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "r"}
+    subjects = [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "jo"}]
+    path = "/api/v1/namespaces/default/configmaps/a"
+    headers = {"Impersonate-User": "jo", "Content-Type": APPLY}
+    async with secured(tmp_path) as secure:
+        await secure.call("POST", "/api/v1/namespaces", {"metadata": {"name": "default"}})
+        await secure.ok("POST", f"{base}/roles", {"metadata": {"name": "r"}, "rules": rules})
+        binding = {"metadata": {"name": "r"}, "roleRef": reference, "subjects": subjects}
+        await secure.ok("POST", f"{base}/rolebindings", binding)
+        query = {"fieldManager": "m"}
+        status, answer = await secure.call("PATCH", path, config_map("a"), query=query, headers=headers)
+        assert status == 403
+        assert 'User "jo" cannot create resource "configmaps"' in answer["message"]
+        await secure.ok("POST", "/api/v1/namespaces/default/configmaps", config_map("a"))
+        await secure.ok("PATCH", path, config_map("a", {"k": "v"}), query=query, headers=headers)

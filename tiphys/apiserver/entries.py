@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from tiphys.machinery import codec
+from tiphys.machinery import codec, fieldsets
 from tiphys.resources.rules import Resource
 
 
@@ -72,10 +72,14 @@ class Entry:
 
     @property
     def object(self) -> Any:
-        """The decoded object, with its resourceVersion; shared, never to be changed."""
+        """The decoded object, with its resourceVersion; shared, never to be changed.
+
+        Without managed fields: nobody asks the shared object for them, and they would be most of its memory.
+        """
         found = self._object
         if found is None:
-            found = self._object = self.fresh()
+            data = fieldsets.without_managed(self.head + self.tail)
+            found = self._object = codec.decode_own(self.row.cls, data)
         return found
 
     def fresh(self) -> Any:
@@ -104,7 +108,7 @@ class View:
             return entry.tail
         tail: bytes | None = entry.memo.get(self)
         if tail is None:
-            tail = entry.memo[self] = codec.encode(self._convert(entry.object))[len(self.head) :]
+            tail = entry.memo[self] = codec.encode(self._convert(entry.fresh()))[len(self.head) :]
         return tail
 
     def body(self, entry: Entry) -> bytes:
@@ -112,7 +116,7 @@ class View:
         return self.head + self.tail(entry)
 
     def object(self, entry: Entry) -> Any:
-        """The decoded object in this view's version; shared."""
+        """The decoded object in this view's version, without managed fields; shared."""
         return entry.object if self._convert is None else self._convert(entry.object)
 
     def fresh(self, entry: Entry) -> Any:

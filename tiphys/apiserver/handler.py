@@ -91,6 +91,7 @@ class Handler:
         self._seams = seams
         self._routes = routes
         self._services = services
+        services.authorize = self._authorize
         self._objects = objects
         self._in_flight = 0
         #: Writes that go on although their client has left.

@@ -67,7 +67,7 @@ class CachedObjects:
 
 def _call(endpoint: Endpoint, method: str, namespace: str, name: str, subresource: str = "", body: bytes = b"") -> Call:
     row = endpoint.row
-    headers: Mapping[str, str] = {"content-type": "application/json"} if body else {}
+    headers: Mapping[str, str] = {"user-agent": "kube-apiserver", "content-type": "application/json"}
     attributes = Attributes(
         VERBS[method],
         "",

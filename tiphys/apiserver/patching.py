@@ -79,8 +79,11 @@ def patch_of(call: Call, cls: type[Any] | None = None) -> Apply:
 def _object(cls: type[Any], document: Any, validation: str, warnings: list[str], shown: Any) -> Any:
     """The typed object of a patched document; raises Invalid, which quotes ``shown`` or the document."""
     text = codec.encode(document)
+    obj = codec.decode_fitting(cls, text)
+    if obj is not None:
+        return obj
     try:
-        if validation != decoding.IGNORE and not strict.fits(cls, text):
+        if validation != decoding.IGNORE:
             found = strict.problems(cls, text)
             if found and validation == decoding.STRICT:
                 raise codec.DecodeError(decoding.strict_message(found))

@@ -100,6 +100,17 @@ def decode(cls: type[T], data: bytes) -> T:
     return obj
 
 
+def decode_fitting(cls: type[T], data: bytes) -> T | None:
+    """The object, or None if ``decode`` would have to drop or refuse something."""
+    try:
+        obj: T = _decoder(cls).decode(data)
+    except _MSGSPEC_ERRORS:
+        return None
+    if omission.may_need_trim(cls, data):
+        omission.trim(obj)
+    return obj
+
+
 def decode_builtins(data: bytes) -> Any:
     """Plain dicts and lists. Raises DecodeError."""
     try:

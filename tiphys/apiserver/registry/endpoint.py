@@ -1,5 +1,6 @@
 """What serving one resource needs, and one call to it."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -35,6 +36,8 @@ class Services:
     admission: Admission = field(default_factory=AllowAll)
     #: Other resources, for the few paths that concern more than one.
     objects: Objects | None = None
+    #: Raises Forbidden unless the attributes' user may do what they say; set by the handler.
+    authorize: Callable[[Attributes], Awaitable[None]] | None = None
 
 
 class Allocator(Protocol):

@@ -6,6 +6,7 @@ change is made again on the newer object.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from tiphys.apiserver.entries import Entry
@@ -45,6 +46,7 @@ async def update(call: Call) -> Response:
     if found is None and main and strategy.create_on_update:
         if asked:
             raise call.endpoint.conflict(call.attributes.name)
+        await _authorize_creation(call)
         return call.answer(await create_object(call, obj), 201)
     if not asked and not strategy.unconditional_update:
         problem = fields.invalid("metadata.resourceVersion", 0, "must be specified for an update")
@@ -104,6 +106,13 @@ async def patch(call: Call) -> Response:
     return call.answer(await change_object(call, strategy, change))
 
 
+async def _authorize_creation(call: Call) -> None:
+    """Who may update or patch may not create for that; raises Forbidden."""
+    authorize = call.endpoint.services.authorize
+    if authorize is not None:
+        await authorize(replace(call.attributes, verb="create"))
+
+
 async def _apply(call: Call, strategy: Strategy[Any]) -> Response:
     """The object with a configuration applied to it; 201 where it was not there."""
     applied = applying.read(call)
@@ -122,6 +131,7 @@ async def _apply(call: Call, strategy: Strategy[Any]) -> Response:
                 return call.answer(await change_object(call, strategy, change))
             if attributes.subresource:
                 break
+            await _authorize_creation(call)
             obj, managed = applying.new_object(call, applied, strategy.default)
             return call.answer(await create_object(call, obj, managed), 201)
         except (errors.NotFound, errors.AlreadyExists) as lost:
