@@ -160,7 +160,7 @@ def reasons_of(pod: dict[str, Any], world: World) -> str:
     return ", ".join(sorted(f"{number} {reason}" for reason, number in counted.items()))
 
 
-@settings(max_examples=600, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(seed=st.integers(0, 2**32))
 def test_decisions_equal_the_oracles(seed: int) -> None:
     """Placements, messages and whom to evict, while Pods come one after another."""
@@ -200,7 +200,7 @@ def check_eviction(pod: dict[str, Any], eviction: Eviction | None, world: World)
     assert cost(eviction.node_name) == min(map(cost, possible))
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(seed=st.integers(0, 2**32))
 def test_budgets_are_spared_as_the_oracle_spares_them(seed: int) -> None:
     dice = Dice(seed)

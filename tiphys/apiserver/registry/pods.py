@@ -70,6 +70,8 @@ def _place(call: Call, pod: core_v1.Pod, binding: core_v1.Binding) -> None:
     if pod.spec.schedulingGates:
         raise errors.Conflict("pods/binding", name, f"pod {name} has non-empty .spec.schedulingGates")
     pod.spec.nodeName = binding.target.name
+    # What was kept for it has served its purpose. Source: KEP-5278.
+    pod.status.nominatedNodeName = None
     # Admission has given the Binding its node's zone and region. Source: KEP-4742.
     topology = {label: value for label, value in wanted.labels.items() if label.startswith("topology.kubernetes.io/")}
     if topology:

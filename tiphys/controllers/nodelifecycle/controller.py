@@ -41,6 +41,7 @@ class NodeLifecycleController(Controller):
         self._health: dict[str, _Health] = {}
         #: Per zone: when the next node may begin to be emptied.
         self._next_eviction: dict[str, float] = {}
+        self._tallies = zones.Tallies()
         self._all_lost = False
         self.pods.add_index("node", lambda pod: (pod.spec.nodeName or "",))
         self.nodes.add_handler(self._node_added, self._node_updated, self._node_deleted)
@@ -54,13 +55,15 @@ class NodeLifecycleController(Controller):
         self.recorder.event(
             node, "Normal", "RegisteredNode", f"Node {name} event: Registered Node {name} in Controller"
         )
+        self._tallies.put(node)
         self._judge_all()
         self.queue.add(name)
 
     def _node_updated(self, old: core_v1.Node, new: core_v1.Node) -> None:
         if old.status.conditions != new.status.conditions and ready_status(new) != "Unknown":
             self._heard(new.metadata.name)
-        if ready_status(old) != ready_status(new):
+        if ready_status(old) != ready_status(new) or zones.zone_of(old) != zones.zone_of(new):
+            self._tallies.put(new)
             self._judge_all()
         facts_changed = (
             [(c.type, c.status) for c in old.status.conditions or ()]
@@ -74,6 +77,7 @@ class NodeLifecycleController(Controller):
     def _node_deleted(self, node: core_v1.Node) -> None:
         name = node.metadata.name
         self._health.pop(name, None)
+        self._tallies.remove(name)
         self.recorder.event(node, "Normal", "RemovingNode", f"Node {name} event: Removing Node {name} from Controller")
         self._judge_all()
 
@@ -88,7 +92,7 @@ class NodeLifecycleController(Controller):
 
     def _judge_all(self) -> None:
         """If every node is lost, so are we; when that begins or ends, all are looked at again."""
-        lost = zones.all_lost(zones.tallies(self.nodes.list()))
+        lost = self._tallies.all_lost
         if lost != self._all_lost:
             self._all_lost = lost
             for node in self.nodes.list():
@@ -149,7 +153,7 @@ class NodeLifecycleController(Controller):
         if evicting_taint(node) is None or is_evicting(node) or self._all_lost:
             return None
         zone = zones.zone_of(node)
-        rate = zones.rate(zones.tallies(self.nodes.list())[zone], self.config.node_eviction_rate)
+        rate = zones.rate(self._tallies.of(node), self.config.node_eviction_rate)
         now = self.clock.monotonic()
         if rate <= 0:
             return None

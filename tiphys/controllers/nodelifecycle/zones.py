@@ -4,7 +4,6 @@ One failing node is the node's fault; when most of a zone fails, the network is
 suspected, and when everything fails, ourselves: then nobody is driven off.
 """
 
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from tiphys.api import core_v1
@@ -36,19 +35,39 @@ class Tally:
         return self.unready > 2 and self.unready / (self.ready + self.unready) >= UNHEALTHY_SHARE
 
 
-def tallies(nodes: Iterable[core_v1.Node]) -> dict[str, Tally]:
-    found: dict[str, Tally] = {}
-    for node in nodes:
-        tally = found.setdefault(zone_of(node), Tally())
-        if ready_status(node) == "True":
-            tally.ready += 1
+class Tallies:
+    """How many nodes of each zone are ready, counted as nodes come, change and go: a look at all costs too much."""
+
+    def __init__(self) -> None:
+        self._zones: dict[str, Tally] = {}
+        self._nodes: dict[str, tuple[str, bool]] = {}
+
+    def put(self, node: core_v1.Node) -> None:
+        self.remove(node.metadata.name)
+        zone, ready = zone_of(node), ready_status(node) == "True"
+        self._nodes[node.metadata.name] = (zone, ready)
+        self._count(zone, ready, 1)
+
+    def remove(self, name: str) -> None:
+        if (known := self._nodes.pop(name, None)) is not None:
+            self._count(*known, -1)
+
+    def of(self, node: core_v1.Node) -> Tally:
+        """The tally of the node's zone."""
+        return self._zones.get(zone_of(node)) or Tally()
+
+    @property
+    def all_lost(self) -> bool:
+        return all(tally.is_lost for tally in self._zones.values())
+
+    def _count(self, zone: str, ready: bool, number: int) -> None:
+        tally = self._zones.setdefault(zone, Tally())
+        if ready:
+            tally.ready += number
         else:
-            tally.unready += 1
-    return found
-
-
-def all_lost(found: Mapping[str, Tally]) -> bool:
-    return all(tally.is_lost for tally in found.values())
+            tally.unready += number
+        if not (tally.ready or tally.unready):
+            del self._zones[zone]
 
 
 def rate(tally: Tally, normal: float) -> float:
