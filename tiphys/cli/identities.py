@@ -56,4 +56,5 @@ def client(cluster: Cluster, config: ClusterConfig, identity: str, user_agent: s
     files = pki.Pki(cluster.pki)
     pair = files.pair(identity)
     transport = HttpTransport(server_url(config), ca=files.ca, cert=pair.cert, key=pair.key)
-    return Client(transport, user_agent=f"tiphys/{user_agent}", clock=RealClock())
+    # What stands before the slash becomes the manager of the fields that the component writes.
+    return Client(transport, user_agent=f"{user_agent}/tiphys", clock=RealClock())
