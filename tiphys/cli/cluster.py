@@ -179,6 +179,9 @@ class Cluster:
                 shutil.rmtree(folder)
         if self.link.is_symlink():
             self.link.unlink()
+        # Empty once the last cluster with a long path has gone.
+        with suppress(OSError):
+            RUN_ROOT.rmdir()
 
 
 def default_node_name() -> str:
