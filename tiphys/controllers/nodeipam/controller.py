@@ -1,10 +1,13 @@
 """Wires node IPAM."""
 
 from tiphys.api import core_v1
-from tiphys.client import Done, Result
+from tiphys.client import Done, RequeueAfter, Result
 from tiphys.controllers.base import Context, Controller
 from tiphys.controllers.nodeipam.ranges import Exhausted, Ranges
 from tiphys.machinery import errors
+
+#: Until a node that got no range asks again.
+EXHAUSTED_SECONDS = 60.0
 
 
 class NodeIpamController(Controller):
@@ -60,7 +63,8 @@ class NodeIpamController(Controller):
             for text in chosen:
                 self._release(text)
             self.recorder.event(node, "Normal", "CIDRNotAvailable", f"Node {key} status is now: CIDRNotAvailable")
-            raise
+            # No fault of ours, and a range gets free only when a node goes.
+            return RequeueAfter(EXHAUSTED_SECONDS)
         await self._write(node, chosen)
         return Done()
 
