@@ -22,6 +22,7 @@ from tiphys.scheduler.events import NodeChanged, PodGone, PodPlaced
 from tiphys.scheduler.nodes import NodeTable
 from tiphys.scheduler.plugins.registry import default_plugins
 from tiphys.scheduler.pods import PodInfo, pod_info
+from tiphys.scheduler.preemption import Eviction
 from tiphys.scheduler.queue import SchedulingQueue
 
 HOSTNAME, ZONE = "kubernetes.io/hostname", "topology.kubernetes.io/zone"
@@ -150,9 +151,8 @@ class Bench:
     def _schedule(self, info: PodInfo, now: float) -> None:
         nominated = self.nodes.withdraw(info.uid)
         pod_class = self.classes.of(info)
-        decision = decide_nominated(info, pod_class, self.nodes, nominated) if nominated else None
-        decision = decision or decide(info, pod_class, self.nodes)
-        match decision:
+        home = decide_nominated(info, pod_class, self.nodes, nominated) if nominated else None
+        match home or decide(info, pod_class, self.nodes):
             case Placement(node_name):
                 self.nodes.place(info, node_name)
                 self.queue.remove(info.uid)
@@ -161,7 +161,7 @@ class Bench:
             case Refusal(eviction=None):
                 self.refused += 1
                 self.queue.refused(info.uid, now, decision.plugins)
-            case Refusal(eviction=eviction) if eviction is not None:
+            case Refusal(eviction=Eviction() as eviction):
                 self.nodes.nominate(info, eviction.node_name)
                 for victim in eviction.victims:
                     self.nodes.remove(victim.uid)

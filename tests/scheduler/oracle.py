@@ -4,7 +4,7 @@ Works on dicts as users write them, and shares no code with the scheduler, so
 that a mistake has to be made twice to go unnoticed.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import floor, log
 from typing import Any
@@ -389,7 +389,7 @@ def best(pod: Object, world: World) -> list[str]:
 # Preemption
 
 
-def victims(pod: Object, name: str, world: World, budgets: list[Object]) -> tuple[list[str], int] | None:
+def victims(pod: Object, name: str, world: World, budgets: Sequence[Object]) -> tuple[list[str], int] | None:
     """Whom to evict from a node, most important first, and how many against their budgets; None if it is no use."""
     node = world.nodes[name]
     reasons = verdict(pod, node, world)

@@ -80,9 +80,11 @@ class Dice:
         )
 
     def node_affinity(self) -> dict[str, Any]:
-        expression = lambda: {"key": "disk", "operator": self.one("In", "NotIn"), "values": ["ssd"]}
-        terms = lambda: {"nodeSelectorTerms": [{"matchExpressions": [expression()]}]}
-        wishes = lambda: [{"weight": 5, "preference": {"matchExpressions": [expression()]}}]
+        def expressions() -> dict[str, Any]:
+            return {"matchExpressions": [{"key": "disk", "operator": self.one("In", "NotIn"), "values": ["ssd"]}]}
+
+        terms = lambda: {"nodeSelectorTerms": [expressions()]}
+        wishes = lambda: [{"weight": 5, "preference": expressions()}]
         return self.some(0.5, **{oracle.REQUIRED: terms, oracle.PREFERRED: wishes})
 
     def constraint(self) -> dict[str, Any]:
