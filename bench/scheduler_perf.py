@@ -158,9 +158,9 @@ class Bench:
                 self.queue.remove(info.uid)
                 self._tell(PodPlaced(info))
                 self.placed += 1
-            case Refusal(eviction=None):
+            case Refusal(eviction=None, plugins=plugins):
                 self.refused += 1
-                self.queue.refused(info.uid, now, decision.plugins)
+                self.queue.refused(info.uid, now, plugins)
             case Refusal(eviction=Eviction() as eviction):
                 self.nodes.nominate(info, eviction.node_name)
                 for victim in eviction.victims:
