@@ -87,6 +87,8 @@ def created(call: Call, obj: Any) -> Entries | None:
     node = structure.node_of(cls)
     managed = _checked(given) if given and not _is_reset(given) else None
     if not managed:
+        if not call.endpoint.services.config.managed_fields_from_creation:
+            return None
         return apply.encode(apply.create(node, obj, writer))
     return apply.encode(apply.update(node, zero(cls), obj, managed, writer, converter(call.endpoint)))
 
