@@ -4,6 +4,7 @@ import asyncio
 import socket
 import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 from typing import cast
 
@@ -17,12 +18,26 @@ from tiphys.client import Client, Informers
 from tiphys.dns import Dns, DnsConfig
 
 
+def free_port() -> int:
+    """One that is free for datagrams and for connections: asking for port 0 twice would give two."""
+    while True:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams, socket.socket() as connections:
+            datagrams.bind(("127.0.0.1", 0))
+            with suppress(OSError):
+                connections.bind(datagrams.getsockname())
+                return int(datagrams.getsockname()[1])
+
+
 def config_for(tmp_path: Path, **changes: object) -> DnsConfig:
     resolv_conf = tmp_path / "resolv.conf"
     if not resolv_conf.exists():
         resolv_conf.write_text("nameserver 127.0.0.1\n")
     return DnsConfig(
-        listen=(("127.0.0.1", 0),), resolv_conf=resolv_conf, forward_timeout_seconds=0.3, forward_attempts=1, **changes
+        listen=(("127.0.0.1", free_port()),),
+        resolv_conf=resolv_conf,
+        forward_timeout_seconds=0.3,
+        forward_attempts=1,
+        **changes,
     )  # type: ignore[arg-type]
 
 
