@@ -105,7 +105,7 @@ async def secured(directory: Path, **config: Any) -> AsyncIterator[Secure]:
         client_ca=str(files.ca),
         **config,
     )
-    made = security.seams(security.SecurityConfig.of(files))
+    made = security.seams(security.config_of(files))
     async with ApiServer(settings, MemoryStore(), seams=made) as server:
         await server.serve()
         tls = ssl.create_default_context(cafile=str(files.ca))

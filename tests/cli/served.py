@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tiphys.apiserver import ApiServer, ApiServerConfig, kubeconfig, pki
-from tiphys.apiserver.security import SecurityConfig, seams
+from tiphys.apiserver.security import config_of, seams
 from tiphys.base.clock import RealClock
 from tiphys.client import Client, InProcessTransport
 from tiphys.controllers.config import Config
@@ -70,7 +70,7 @@ def serving(folder: Path) -> Iterator[Place]:
     async def serve() -> None:
         loops.append(asyncio.get_running_loop())
         store = MemoryStore()
-        async with ApiServer(settings, store, seams=seams(SecurityConfig.of(files))) as api:
+        async with ApiServer(settings, store, seams=seams(config_of(files))) as api:
             await api.serve()
             access = kubeconfig.Access.of(f"https://127.0.0.1:{api.port}", files.ca, files.admin)
             kubeconfig.merge(place.kubeconfig, "test", access)

@@ -33,3 +33,29 @@ class ApiServerConfig:
     #: Book who owns which fields from an object's creation on, as Kubernetes does since 1.18. Without it booking
     #: begins with the first apply, as it did before: smaller objects, faster lists, tables and watches.
     managed_fields_from_creation: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class SecurityConfig:
+    """Files (PEM unless said otherwise) and names. Empty ones switch off what needs them."""
+
+    #: Signs service account tokens.
+    service_account_key: str = ""
+    issuer: str = "https://kubernetes.default.svc.cluster.local"
+    #: CSV of static tokens.
+    token_file: str = ""
+    anonymous: bool = True
+    #: How kubelets are reached: the CA of their certificates, and who we are to them.
+    kubelet_ca: str = ""
+    kubelet_client_certificate: str = ""
+    kubelet_client_key: str = ""
+    #: The address at which Pods reach this server; by default the one it listens on, if that is one of the host's.
+    advertise_address: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StorageConfig:
+    """Where objects are kept."""
+
+    #: A sqlite file; ``:memory:`` keeps everything in the process and loses it at its end.
+    file: str = ":memory:"

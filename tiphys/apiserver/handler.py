@@ -7,7 +7,7 @@ else that is raised becomes 500 with an id that the log holds too.
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Mapping
 from typing import Final
 
 from tiphys.api import meta_v1
@@ -15,6 +15,7 @@ from tiphys.apiserver import negotiation
 from tiphys.apiserver.registry import creating, deleting, reading, updating, watching
 from tiphys.apiserver.registry.endpoint import JSON_HEADERS, Call, Endpoint, Services
 from tiphys.apiserver.requestinfo import attributes_of
+from tiphys.apiserver.routes import TEXT_HEADERS, Routes, Verb
 from tiphys.apiserver.seams import ANONYMOUS, OPERATIONS, Attributes, Context, Objects, RawRoute, ResourceRoute, Seams
 from tiphys.apiserver.table import include_of
 from tiphys.machinery import codec, errors, fields
@@ -24,8 +25,6 @@ from tiphys.store.interface import StoreError
 from tiphys.wire.exchange import Request, Response
 
 log = logging.getLogger(__name__)
-
-Verb = Callable[[Call], Coroutine[None, None, Response]]
 
 VERBS: Final[Mapping[str, Verb]] = {
     "get": reading.get,
@@ -37,51 +36,9 @@ VERBS: Final[Mapping[str, Verb]] = {
     "delete": deleting.delete,
     "deletecollection": deleting.delete_collection,
 }
-TEXT_HEADERS: Final = {"Content-Type": "text/plain; charset=utf-8", "X-Content-Type-Options": "nosniff"}
 #: What is counted when the client has left before there was an answer.
 ABANDONED: Final = Response(0)
 LONG_RUNNING_SUBRESOURCES: Final = frozenset({"attach", "exec", "log", "portforward", "proxy"})
-
-
-class Routes:
-    """Which handler serves a request."""
-
-    def __init__(
-        self,
-        endpoints: Sequence[Endpoint],
-        subresources: Mapping[tuple[str, str, str, str], Verb],
-        routes: Sequence[RawRoute],
-        resource_routes: Sequence[ResourceRoute],
-    ) -> None:
-        self.endpoints = {(e.row.group, e.row.version, e.row.plural): e for e in endpoints}
-        self.subresources = subresources
-        #: Resources that are another path to a subresource of an endpoint.
-        self.aliases: dict[tuple[str, str, str], tuple[Endpoint, Verb]] = {}
-        pod = self.endpoints.get(("", "v1", "pods"))
-        if pod is not None:
-            self.aliases["", "v1", "bindings"] = (pod, subresources["", "pods", "binding", "create"])
-        self._resource_routes = {(r.group, r.version, r.plural, r.subresource): r for r in resource_routes}
-        self._exact = {route.path: route for route in routes if not route.path.endswith("*")}
-        prefixes = [route for route in routes if route.path.endswith("*")]
-        self._prefixes = sorted(prefixes, key=lambda route: -len(route.path))
-
-        self._versions = {key[:2] for key in self.endpoints}
-
-    def nothing(self, attributes: Attributes) -> Response:
-        """The 404 of a resource that is not there: a Status below a known version, else text."""
-        if (attributes.group, attributes.version) in self._versions:
-            raise errors.UnknownPath
-        return Response(404, TEXT_HEADERS, b"404 page not found\n")
-
-    def raw(self, path: str) -> RawRoute | None:
-        """The route of a path that names no resource."""
-        found = self._exact.get(path) or self._exact.get(path.rstrip("/"))
-        return found or next((route for route in self._prefixes if path.startswith(route.path[:-1])), None)
-
-    def resource(self, attributes: Attributes) -> ResourceRoute | None:
-        """The route of a resource that is not the registry's."""
-        key = (attributes.group, attributes.version, attributes.resource, attributes.subresource)
-        return self._resource_routes.get(key)
 
 
 class Handler:

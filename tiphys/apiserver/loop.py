@@ -9,10 +9,11 @@ from typing import Self
 from tiphys.apiserver.allocators import ServiceAllocator
 from tiphys.apiserver.cache import Cache
 from tiphys.apiserver.config import ApiServerConfig
-from tiphys.apiserver.handler import Handler, Routes, Verb
+from tiphys.apiserver.handler import Handler
 from tiphys.apiserver.objects import CachedObjects
 from tiphys.apiserver.registry import eviction, pods, scale
 from tiphys.apiserver.registry.endpoint import Endpoint, Services
+from tiphys.apiserver.routes import Routes, Verb
 from tiphys.apiserver.seams import Objects, Seams
 from tiphys.apiserver.server import Listener
 from tiphys.apiserver.watch import Hub

@@ -8,7 +8,6 @@ import ipaddress
 import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 
 from tiphys.apiserver import pki
 from tiphys.apiserver.admission import Chain
@@ -16,7 +15,7 @@ from tiphys.apiserver.authentication import Authentication, Certificates, Static
 from tiphys.apiserver.authorization import NodeAuthorizer, Union
 from tiphys.apiserver.bootstrap import aggregation, bootstrap
 from tiphys.apiserver.bootstrap.service import Place
-from tiphys.apiserver.config import ApiServerConfig
+from tiphys.apiserver.config import ApiServerConfig, SecurityConfig
 from tiphys.apiserver.discovery import Discovery, index
 from tiphys.apiserver.health import Health, healthy
 from tiphys.apiserver.metrics import Metrics
@@ -26,7 +25,7 @@ from tiphys.apiserver.relay import Nodes, Proxies, Streams
 from tiphys.apiserver.reviews import Reviews
 from tiphys.apiserver.seams import Context, Objects, RawRoute, ResourceRoute, Seams
 from tiphys.apiserver.tokenrequest import TokenRequests
-from tiphys.apiserver.tokens import ISSUER, Tokens
+from tiphys.apiserver.tokens import Tokens
 from tiphys.base.clock import Clock
 from tiphys.base.ids import Ids
 from tiphys.resources import table
@@ -35,34 +34,16 @@ from tiphys.wire.exchange import Response
 SeamsFactory = Callable[[ApiServerConfig, Objects, Clock, Ids], Seams]
 
 
-@dataclass(frozen=True, slots=True)
-class SecurityConfig:
-    """Files (PEM unless said otherwise) and names. Empty ones switch off what needs them."""
-
-    #: Signs service account tokens.
-    service_account_key: str = ""
-    issuer: str = ISSUER
-    #: CSV of static tokens.
-    token_file: str = ""
-    anonymous: bool = True
-    #: How kubelets are reached: the CA of their certificates, and who we are to them.
-    kubelet_ca: str = ""
-    kubelet_client_certificate: str = ""
-    kubelet_client_key: str = ""
-    #: The address at which Pods reach this server; by default the one it listens on, if that is one of the host's.
-    advertise_address: str = ""
-
-    @classmethod
-    def of(cls, files: pki.Pki, advertise_address: str = "") -> "SecurityConfig":
-        """The files of a cluster."""
-        client = files.apiserver_kubelet_client
-        return cls(
-            service_account_key=str(files.service_account_key),
-            kubelet_ca=str(files.ca),
-            kubelet_client_certificate=str(client.cert),
-            kubelet_client_key=str(client.key),
-            advertise_address=advertise_address,
-        )
+def config_of(files: pki.Pki, advertise_address: str = "") -> SecurityConfig:
+    """The files of a cluster."""
+    client = files.apiserver_kubelet_client
+    return SecurityConfig(
+        service_account_key=str(files.service_account_key),
+        kubelet_ca=str(files.ca),
+        kubelet_client_certificate=str(client.cert),
+        kubelet_client_key=str(client.key),
+        advertise_address=advertise_address,
+    )
 
 
 class Security:

@@ -20,6 +20,7 @@ import msgspec
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from tiphys.apiserver.config import SecurityConfig
 from tiphys.apiserver.seams import Objects
 from tiphys.base.clock import Clock
 from tiphys.base.ids import Ids
@@ -27,7 +28,7 @@ from tiphys.wire.exchange import UserInfo
 
 CLAIM: Final = "kubernetes.io"
 ALGORITHM: Final = "RS256"
-ISSUER: Final = "https://kubernetes.default.svc.cluster.local"
+ISSUER: Final = SecurityConfig().issuer
 # Tokens that were seen, so that their signature need not be checked again.
 REMEMBERED_MAX: Final = 4096
 TOKEN_BYTES_MAX: Final = 16 * 1024

@@ -41,6 +41,8 @@ class ClusterConfig(msgspec.Struct, kw_only=True):
     service_range: str
     node_name: str
     cluster_domain: str = "cluster.local"
+    #: Flags of kube-apiserver, ``name=value``.
+    apiserver_args: list[str] = []
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ VERBS = {
     "delete": "Delete objects by name, selector or manifest.",
     "logs": "Print what a container wrote.",
     "exec": "Run a command in a container.",
+    "apiserver": "Serve the API alone, with kube-apiserver's flags.",
     "doctor": "Say what this machine can and cannot do.",
 }
 

@@ -7,6 +7,7 @@ import traceback
 
 import click
 
+from tiphys.apiserver import flags
 from tiphys.apiserver import kubeconfig as kubeconfigs
 from tiphys.cli import identities, options
 from tiphys.cli.choose import new_config, port_problem
@@ -15,6 +16,7 @@ from tiphys.cli.errors import UserError
 from tiphys.cli.progress import Progress
 from tiphys.cli.readiness import wait_ready
 from tiphys.cli.supervisor import child, process, remote, table
+from tiphys.cli.supervisor.components import apiserver
 from tiphys.cli.supervisor.loop import Supervisor
 
 DEFAULT_PORT = 6443
@@ -28,7 +30,16 @@ FAILED_STARTS = 4
 @options.data_dir
 @options.kubeconfig
 @click.option("--port", type=click.IntRange(1, 65535), help="The API server's port.  [default: 6443, or the last used]")
-def command(name: str, data_dir: str | None, kubeconfig: str | None, port: int | None) -> None:
+@click.option(
+    "--apiserver-arg",
+    "apiserver_args",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="A flag of kube-apiserver; may be repeated, and replaces those of earlier starts.",
+)
+def command(
+    name: str, data_dir: str | None, kubeconfig: str | None, port: int | None, apiserver_args: tuple[str, ...]
+) -> None:
     """Start a cluster and wait until it is ready.
 
     The kubeconfig gets a context for it, which becomes the current one. A cluster
@@ -48,7 +59,7 @@ def command(name: str, data_dir: str | None, kubeconfig: str | None, port: int |
     # Two at once would start two supervisors; the second waits for the first.
     with exclusive(cluster.data / "up.lock"):
         try:
-            config = _configured(cluster, port)
+            config = _configured(cluster, port, list(apiserver_args))
         except UserError:
             if not cluster.exists:
                 # Nothing was made yet that a later attempt could go on with.
@@ -70,13 +81,15 @@ def command(name: str, data_dir: str | None, kubeconfig: str | None, port: int |
     )
 
 
-def _configured(cluster: Cluster, port: int | None) -> ClusterConfig:
+def _configured(cluster: Cluster, port: int | None, apiserver_args: list[str]) -> ClusterConfig:
     """The cluster's configuration, made now if it is new."""
     if not cluster.exists:
         # One at a time on this machine: what others have chosen shows only once they have saved it.
         with exclusive(STATE_ROOT / ".choosing"):
             config = new_config(cluster, port or DEFAULT_PORT)
             _check_port(config.port)
+            config.apiserver_args = apiserver_args
+            _check_arguments(cluster, config)
             cluster.save(config)
         return config
     config = cluster.load()
@@ -87,7 +100,22 @@ def _configured(cluster: Cluster, port: int | None) -> ClusterConfig:
             )
         config.port = port
         cluster.save(config)
+    if apiserver_args and apiserver_args != config.apiserver_args:
+        if remote.find_status(cluster) is not None:
+            raise UserError(
+                f'cluster "{cluster.name}" runs with other flags; to change them: tiphys down --name {cluster.name}'
+            )
+        config.apiserver_args = apiserver_args
+        _check_arguments(cluster, config)
+        cluster.save(config)
     return config
+
+
+def _check_arguments(cluster: Cluster, config: ClusterConfig) -> None:
+    try:
+        apiserver.settings(cluster, config)
+    except flags.FlagError as problem:
+        raise UserError(f"--apiserver-arg: {problem}") from problem
 
 
 def _check_port(port: int) -> None:

@@ -3,20 +3,23 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from tiphys.apiserver import ApiServer, ApiServerConfig, pki, security
-from tiphys.base.clock import RealClock
-from tiphys.base.ids import Ids
+from tiphys.apiserver import ApiServer, ApiServerConfig, flags, pki, security
+from tiphys.apiserver.config import StorageConfig
+from tiphys.apiserver.run import serving
 from tiphys.cli import addresses
 from tiphys.cli.cluster import Cluster, ClusterConfig
-from tiphys.store.compaction import Compactor
-from tiphys.store.sqlite import SqliteStore
 
 
 @asynccontextmanager
 async def run(cluster: Cluster, config: ClusterConfig) -> AsyncIterator[ApiServer]:
+    async with serving(settings(cluster, config)) as api:
+        yield api
+
+
+def settings(cluster: Cluster, config: ClusterConfig) -> flags.Settings:
+    """What this cluster's API server is told; raises FlagError for what ``--apiserver-arg`` cannot mean."""
     files = pki.Pki(cluster.pki)
-    clock = RealClock()
-    settings = ApiServerConfig(
+    server = ApiServerConfig(
         host="0.0.0.0",
         port=config.port,
         certificate=str(files.apiserver.cert),
@@ -27,11 +30,9 @@ async def run(cluster: Cluster, config: ClusterConfig) -> AsyncIterator[ApiServe
         # Twice the bytes of a small Pod in every list and watch, for what only server-side apply reads.
         managed_fields_from_creation=False,
     )
-    seams = security.seams(security.SecurityConfig.of(files, addresses.host_address(config)))
-    store = await SqliteStore.open(cluster.data / "store.db", clock)
-    try:
-        async with Compactor(store, clock), ApiServer(settings, store, clock, Ids(), seams) as api:
-            await api.serve()
-            yield api
-    finally:
-        await store.close()
+    own = flags.Settings(
+        server,
+        security.config_of(files, addresses.host_address(config)),
+        StorageConfig(file=str(cluster.data / "store.db")),
+    )
+    return flags.parse(config.apiserver_args, own)
