@@ -121,8 +121,11 @@ class Handler:
 
     async def _authorize(self, attributes: Attributes) -> None:
         decision = await self._seams.authorizer.authorize(attributes.user, attributes)
-        if not decision.allowed:
-            raise _forbidden(attributes, decision.reason)
+        if decision.allowed:
+            return
+        if decision.error:
+            raise errors.InternalError(decision.error)
+        raise _forbidden(attributes, decision.reason)
 
     async def _raw(self, request: Request, attributes: Attributes, route: RawRoute | None) -> Response:
         if route is None:

@@ -61,10 +61,16 @@ class Attributes:
 
 
 class Decision(NamedTuple):
-    """``reason`` is shown to the caller when it is refused; empty for "no rule said yes"."""
+    """Yes, no, or no opinion (neither ``allowed`` nor ``denied``), which leaves it to the next authorizer.
+
+    ``reason`` is shown to the caller when it is refused; empty for "no rule said yes". ``error`` says what kept an
+    authorizer from deciding: a request that nobody allows is then a 500, and reviews show it.
+    """
 
     allowed: bool
     reason: str = ""
+    denied: bool = False
+    error: str = ""
 
 
 class Authenticator(Protocol):
