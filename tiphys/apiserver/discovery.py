@@ -1,7 +1,7 @@
 """What is served, as clients ask for it: ``/api``, ``/apis`` and below, plain and aggregated, and ``/version``.
 
-Everything is made once from the resource table and kept as bytes; an ETag
-lets clients ask again for nothing.
+Documents are made from the catalog when somebody asks and kept as bytes until
+something in their group changes; an ETag lets clients ask again for nothing.
 Source: Kubernetes docs, "Kubernetes API Concepts", "API Discovery"; KEP-3352
 Aggregated Discovery.
 """
@@ -10,10 +10,11 @@ import base64
 import hashlib
 import platform
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any, Final
 
 from tiphys.api import version as version_api
+from tiphys.apiserver.aggregation.catalog import Catalog, Published
 from tiphys.apiserver.seams import Context, RawRoute
 from tiphys.machinery import codec
 from tiphys.resources import table
@@ -24,9 +25,7 @@ JSON: Final = "application/json"
 AGGREGATED_GROUP: Final = "apidiscovery.k8s.io"
 AGGREGATED_VERSIONS: Final = ("v2", "v2beta1")
 MINOR: Final = 36
-
-#: Group -> version -> rows.
-Groups = dict[str, dict[str, list[Resource]]]
+TEXT_HEADERS: Final = {"Content-Type": "text/plain; charset=utf-8", "X-Content-Type-Options": "nosniff"}
 
 
 class Document:
@@ -53,31 +52,26 @@ class Document:
         return Response(200, self._tagged, self.body)
 
 
-def storage_version_hash(row: Resource) -> str:
+def storage_version_hash(one: Published) -> str:
     """Changes when objects are stored in another version. Source: apiserver, StorageVersionHash, by behaviour."""
-    stored = table.stored_as(row)
-    name = f"{stored.group}/{stored.version}/{stored.kind}"
+    row = one.row
+    if one.built_in:
+        row = table.stored_as(row)
+    name = f"{row.group}/{one.storage_version or row.version}/{row.kind}"
     return base64.b64encode(hashlib.sha256(name.encode()).digest()[:8]).decode()
 
 
-def group_versions(rows: Sequence[Resource]) -> Groups:
-    """Group -> version -> rows, in the order of the table; the first version of a group is the preferred one."""
-    found: Groups = {}
-    for row in rows:
-        found.setdefault(row.group, {}).setdefault(row.version, []).append(row)
-    return found
-
-
-def resource_list(group: str, version: str, rows: Sequence[Resource]) -> dict[str, Any]:
+def resource_list(group: str, version: str, served: Sequence[Published]) -> dict[str, Any]:
     """The APIResourceList of one version."""
-    resources = sorted((entry for row in rows for entry in _entries(row)), key=lambda entry: str(entry["name"]))
+    resources = sorted((entry for one in served for entry in _entries(one)), key=lambda entry: str(entry["name"]))
     group_version = f"{group}/{version}" if group else version
     # The oldest version answers without an apiVersion of its own.
     head = {"kind": "APIResourceList"} | ({"apiVersion": "v1"} if group else {})
     return {**head, "groupVersion": group_version, "resources": resources}
 
 
-def _entries(row: Resource) -> Iterator[dict[str, Any]]:
+def _entries(one: Published) -> Iterator[dict[str, Any]]:
+    row = one.row
     entry: dict[str, Any] = {
         "name": row.plural,
         "singularName": row.singular,
@@ -90,7 +84,7 @@ def _entries(row: Resource) -> Iterator[dict[str, Any]]:
     if row.categories:
         entry["categories"] = list(row.categories)
     if not row.virtual and "list" in row.verbs:
-        entry["storageVersionHash"] = storage_version_hash(row)
+        entry["storageVersionHash"] = storage_version_hash(one)
     yield entry
     for sub in row.subresources:
         group, version, kind = _speaks(row, sub)
@@ -117,26 +111,23 @@ def _group(name: str, versions: Sequence[str]) -> dict[str, Any]:
     return {"name": name, "versions": listed, "preferredVersion": listed[0]}
 
 
-def aggregated(groups: Groups, version: str) -> dict[str, Any]:
-    """The APIGroupDiscoveryList of some groups."""
-    items = []
-    for name, versions in groups.items():
-        metadata: dict[str, str | None] = {"name": name} if name else {}
-        listed = [
-            {
-                "version": one,
-                "resources": [_aggregated_resource(row) for row in sorted(rows, key=lambda row: row.plural)],
-                "freshness": "Current",
-            }
-            for one, rows in versions.items()
-        ]
-        items.append({"metadata": metadata | {"creationTimestamp": None}, "versions": listed})
-    return {
-        "kind": "APIGroupDiscoveryList",
-        "apiVersion": f"{AGGREGATED_GROUP}/{version}",
-        "metadata": {},
-        "items": items,
-    }
+def aggregated_group(catalog: Catalog, name: str) -> dict[str, Any]:
+    """The APIGroupDiscovery of one group; versions of other servers as those have described them."""
+    listed = []
+    for one in catalog.versions(name):
+        remote = catalog.remote(name, one)
+        resources: list[Any] = (
+            list(remote.resources)
+            if remote is not None
+            else [
+                _aggregated_resource(row)
+                for row in sorted((each.row for each in catalog.served(name, one)), key=lambda row: row.plural)
+            ]
+        )
+        entry: dict[str, Any] = {"version": one, "resources": resources} if resources else {"version": one}
+        listed.append(entry | {"freshness": "Current" if remote is None else remote.freshness})
+    metadata: dict[str, str | None] = {"name": name} if name else {}
+    return {"metadata": metadata | {"creationTimestamp": None}, "versions": listed}
 
 
 def _aggregated_resource(row: Resource) -> dict[str, Any]:
@@ -197,62 +188,121 @@ def version_info() -> version_api.Info:
     )
 
 
+#: Passes a request for a version on to the server that serves it: context, group, version.
+Proxy = Callable[[Context, str, str], Awaitable[Response]]
+
+
 class Discovery:
     """All routes. ``address`` is what ``/api`` tells clients about the server's place."""
 
-    def __init__(self, rows: Sequence[Resource] = table.RESOURCES, address: str = "") -> None:
-        groups = group_versions(rows)
-        core: Groups = {name: versions for name, versions in groups.items() if not name}
-        named: Groups = {name: versions for name, versions in groups.items() if name}
-        self._paths: list[str] = []
-        self._plain: dict[str, Document] = {}
-        self._plain["/api"] = Document(
-            {
-                "kind": "APIVersions",
-                "versions": list(core.get("", ())),
-                "serverAddressByClientCIDRs": [{"clientCIDR": "0.0.0.0/0", "serverAddress": address}],
-            }
-        )
-        listed = [_group(name, list(versions)) for name, versions in named.items()]
-        self._plain["/apis"] = Document({"kind": "APIGroupList", "apiVersion": "v1", "groups": listed})
-        for entry in listed:
-            self._plain[f"/apis/{entry['name']}"] = Document({"kind": "APIGroup", "apiVersion": "v1", **entry})
-        for name, versions in groups.items():
-            for one, own in versions.items():
-                path = f"/apis/{name}/{one}" if name else f"/api/{one}"
-                self._plain[path] = Document(resource_list(name, one, own))
-        self._aggregated = {
-            (path, one): Document(
-                aggregated(some, one), f"{JSON};g={AGGREGATED_GROUP};v={one};as=APIGroupDiscoveryList"
-            )
-            for path, some in (("/api", core), ("/apis", named))
-            for one in AGGREGATED_VERSIONS
-        }
+    def __init__(self, catalog: Catalog | None = None, address: str = "", proxy: Proxy | None = None) -> None:
+        self._catalog = catalog or Catalog()
+        self._address = address
+        self._proxy = proxy
+        #: Documents of one group each, by its name and their path, and each group's part of the aggregated ones.
+        self._own: dict[str, dict[str, Document]] = {}
+        self._parts: dict[str, bytes] = {}
+        #: Documents about all groups, by path and form.
+        self._whole: dict[tuple[str, str], Document] = {}
         self._version = Document(version_info())
+        self._catalog.subscribe(self._forget)
+
+    def _forget(self, group: str) -> None:
+        self._own.pop(group, None)
+        self._parts.pop(group, None)
+        self._whole.clear()
 
     def routes(self) -> list[RawRoute]:
-        found = [RawRoute(path, self._serve(path)) for path in self._plain]
-        return [*found, RawRoute("/version", self._serve_version)]
+        return [
+            RawRoute("/api", self._serve_whole),
+            RawRoute("/apis", self._serve_whole),
+            RawRoute("/api/*", self._serve_own),
+            RawRoute("/apis/*", self._serve_own),
+            RawRoute("/version", self._serve_version),
+        ]
 
-    def _serve(self, path: str) -> Callable[[Context], Any]:
-        async def serve(context: Context) -> Response:
-            request = context.request
-            wanted = aggregated_version(request.headers.get("accept", ""))
-            document = self._aggregated.get((path, wanted)) if wanted else None
-            return document.tagged(request) if document else self._plain[path].answer()
+    def paths(self) -> list[str]:
+        """Every path that is answered now."""
+        found = ["/api", "/apis", "/version"]
+        for group in self._catalog.groups():
+            root = f"/apis/{group}" if group else "/api"
+            found += [root] if group else []
+            found += [f"{root}/{version}" for version in self._catalog.versions(group)]
+        return found
 
-        return serve
+    async def _serve_whole(self, context: Context) -> Response:
+        request = context.request
+        path = request.path.rstrip("/")
+        form = aggregated_version(request.headers.get("accept", ""))
+        document = self._whole.get((path, form))
+        if document is None:
+            document = self._whole[path, form] = self._make_aggregated(path, form) if form else self._make(path)
+        return document.tagged(request) if form else document.answer()
+
+    def _make(self, path: str) -> Document:
+        if path == "/api":
+            server = {"clientCIDR": "0.0.0.0/0", "serverAddress": self._address}
+            versions = list(self._catalog.versions(""))
+            return Document({"kind": "APIVersions", "versions": versions, "serverAddressByClientCIDRs": [server]})
+        listed = [_group(name, self._catalog.versions(name)) for name in self._catalog.groups() if name]
+        return Document({"kind": "APIGroupList", "apiVersion": "v1", "groups": listed})
+
+    def _make_aggregated(self, path: str, form: str) -> Document:
+        """Joins the groups' parts: of many groups mostly one has changed."""
+        head = {
+            "kind": "APIGroupDiscoveryList",
+            "apiVersion": f"{AGGREGATED_GROUP}/{form}",
+            "metadata": {},
+            "items": [],
+        }
+        groups = [name for name in self._catalog.groups() if bool(name) == (path == "/apis")]
+        for name in groups:
+            if name not in self._parts:
+                self._parts[name] = codec.encode(aggregated_group(self._catalog, name))
+        body = codec.encode(head).removesuffix(b"]}") + b",".join(self._parts[name] for name in groups) + b"]}"
+        return Document(body, f"{JSON};g={AGGREGATED_GROUP};v={form};as=APIGroupDiscoveryList")
+
+    async def _serve_own(self, context: Context) -> Response:
+        """One group, or one version of it."""
+        path = context.request.path.rstrip("/")
+        root, group, version = _place(path)
+        if self._proxy is not None and version and self._catalog.remote(group, version) is not None:
+            return await self._proxy(context, group, version)
+        known = self._catalog.has(group, version) if version else bool(self._catalog.versions(group))
+        if not known or not (version or root == "apis"):
+            return Response(404, TEXT_HEADERS, b"404 page not found\n")
+        documents = self._own.setdefault(group, {})
+        if path not in documents:
+            documents[path] = self._make_own(group, version)
+        return documents[path].answer()
+
+    def _make_own(self, group: str, version: str) -> Document:
+        if version:
+            return Document(resource_list(group, version, self._catalog.served(group, version)))
+        return Document({"kind": "APIGroup", "apiVersion": "v1", **_group(group, self._catalog.versions(group))})
 
     async def _serve_version(self, context: Context) -> Response:
         return self._version.answer()
 
 
-def index(routes: Sequence[RawRoute]) -> RawRoute:
-    """The route of ``/``, which lists all paths."""
-    paths = sorted({route.path.rstrip("*").rstrip("/") or "/" for route in routes} - {"/"})
-    document = Document({"paths": paths})
+def _place(path: str) -> tuple[str, str, str]:
+    """``apis``, group and version of a path; what is missing is empty."""
+    root, *rest = path.strip("/").split("/")
+    if root == "api":
+        rest = ["", *rest]
+    group, version, *_ = [*rest, "", ""]
+    return root, group, version
 
-    async def serve(context: Context) -> Response:
-        return document.answer()
 
-    return RawRoute("/", serve)
+class Index:
+    """The route of ``/``, which lists all paths. ``routes`` are those that do not change."""
+
+    def __init__(self, routes: Sequence[RawRoute], discovery: Discovery) -> None:
+        self._fixed = {route.path.rstrip("*").rstrip("/") or "/" for route in routes} - {"/"}
+        self._discovery = discovery
+
+    def route(self) -> RawRoute:
+        return RawRoute("/", self._serve)
+
+    async def _serve(self, context: Context) -> Response:
+        return Document({"paths": sorted({*self._fixed, *self._discovery.paths()})}).answer()

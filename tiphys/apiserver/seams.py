@@ -10,6 +10,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
+from tiphys.apiserver.aggregation.catalog import Catalog
 from tiphys.base.clock import Clock
 from tiphys.base.ids import Ids
 from tiphys.wire.exchange import Request, Response, UserInfo
@@ -252,3 +253,5 @@ class Seams:
     #: Entered once objects can be read and written, before the server is ready, and left at its end: writes what
     #: must exist (bootstrap roles, the ``kubernetes`` Service), keeps it, and holds connections to nodes.
     running: Callable[[], AbstractAsyncContextManager[None]] | None = None
+    #: What discovery and OpenAPI are made from; custom resources are published here.
+    catalog: Catalog = field(default_factory=Catalog)

@@ -11,12 +11,13 @@ from contextlib import asynccontextmanager
 
 from tiphys.apiserver import pki
 from tiphys.apiserver.admission import Chain
+from tiphys.apiserver.aggregation.catalog import Catalog
 from tiphys.apiserver.authentication import Authentication, Certificates, StaticTokens
 from tiphys.apiserver.authorization import NodeAuthorizer, Union
 from tiphys.apiserver.bootstrap import aggregation, bootstrap
 from tiphys.apiserver.bootstrap.service import Place
 from tiphys.apiserver.config import ApiServerConfig, SecurityConfig
-from tiphys.apiserver.discovery import Discovery, index
+from tiphys.apiserver.discovery import Discovery, Index
 from tiphys.apiserver.health import Health, healthy
 from tiphys.apiserver.metrics import Metrics
 from tiphys.apiserver.openapi import OpenApi
@@ -56,6 +57,7 @@ class Security:
         self.security = security
         self.objects = objects
         self._bootstrapped = False
+        self.catalog = Catalog()
         self.rbac = Rbac(objects)
         self.authorizer = Union((NodeAuthorizer(objects), self.rbac))
         self.metrics = Metrics(clock, self._stored)
@@ -77,16 +79,18 @@ class Security:
             resource_routes=self._resource_routes(),
             observer=self.metrics,
             running=self.running,
+            catalog=self.catalog,
         )
 
     def _routes(self) -> list[RawRoute]:
         checks = {"etcd": healthy}
         ready = {"poststarthook/rbac/bootstrap-roles": self._bootstrap_problem, "shutdown": healthy}
-        routes = [*Discovery(address=self._own_address()).routes(), *Health(checks, ready).routes()]
-        routes += [*OpenApi().routes(), *self.metrics.routes()]
+        discovery = Discovery(self.catalog, self._own_address())
+        routes = [*discovery.routes(), *Health(checks, ready).routes()]
+        routes += [*OpenApi(self.catalog).routes(), *self.metrics.routes()]
         if self.tokens is not None:
             routes += _openid_routes(self.tokens)
-        return [*routes, index(routes)]
+        return [*routes, Index(routes, discovery).route()]
 
     def _resource_routes(self) -> list[ResourceRoute]:
         routes = Reviews(self.authentication, self.authorizer, self.rbac).routes()

@@ -7,6 +7,7 @@ travel as YAML text, for which JSON will do.
 Source: github.com/google/gnostic, openapiv2/OpenAPIv2.proto (field numbers).
 """
 
+import struct
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
@@ -42,6 +43,14 @@ def _text(number: int, value: str) -> bytes:
 
 def _flag(number: int, value: bool) -> bytes:
     return _varint(number << 3) + _varint(int(value))
+
+
+def _number(number: int, value: int) -> bytes:
+    return _varint(number << 3) + _varint(value)
+
+
+def _double(number: int, value: float) -> bytes:
+    return _varint(number << 3 | 1) + struct.pack("<d", value)
 
 
 def _free(number: int, value: Any) -> bytes:
@@ -108,14 +117,34 @@ def _parameter(number: int, value: Mapping[str, Any]) -> bytes:
 
 _response = _message(lambda: _RESPONSE, 5)
 
+
+def _either(number: int, value: Any) -> bytes:
+    """A schema or a boolean."""
+    return _field(number, _flag(2, value) if isinstance(value, bool) else _schema(1, value))
+
+
 _SCHEMA: Final[Mapping[str, _Field]] = {
     "$ref": _Field(1, _text),
     "format": _Field(2, _text),
+    "title": _Field(3, _text),
     "description": _Field(4, _text),
     "default": _Field(5, _free),
+    "multipleOf": _Field(6, _double),
+    "maximum": _Field(7, _double),
+    "exclusiveMaximum": _Field(8, _flag),
+    "minimum": _Field(9, _double),
+    "exclusiveMinimum": _Field(10, _flag),
+    "maxLength": _Field(11, _number),
+    "minLength": _Field(12, _number),
+    "pattern": _Field(13, _text),
+    "maxItems": _Field(14, _number),
+    "minItems": _Field(15, _number),
+    "uniqueItems": _Field(16, _flag),
+    "maxProperties": _Field(17, _number),
+    "minProperties": _Field(18, _number),
     "required": _Field(19, _texts),
     "enum": _Field(20, _many(_free)),
-    "additionalProperties": _Field(21, _within(_schema, 1)),
+    "additionalProperties": _Field(21, _either),
     "type": _Field(22, _within(_text, 1)),
     "items": _Field(23, _within(_schema, 1)),
     "properties": _Field(25, _within(_named(_schema), 1)),

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from tiphys.apiserver.aggregation.catalog import Published
 from tiphys.apiserver.openapi.schemas import PLACES, Dialect
 from tiphys.resources.rules import Resource, Subresource
 
@@ -15,6 +16,9 @@ PATCHES: Final = (
 )
 FORMS: Final = ("application/json", "application/yaml", "application/vnd.kubernetes.protobuf")
 STREAMED: Final = ("application/json;stream=watch", "application/vnd.kubernetes.protobuf;stream=watch")
+# Of custom resources nobody knows merge keys or field numbers.
+CUSTOM_PATCHES: Final = ("application/apply-patch+yaml", "application/json-patch+json", "application/merge-patch+json")
+CUSTOM_FORMS: Final = ("application/json", "application/yaml")
 META: Final = "io.k8s.apimachinery.pkg.apis.meta.v1."
 #: Verb -> method, in the order in which methods are written.
 METHODS: Final = {
@@ -88,13 +92,14 @@ class Kind:
 Names = Callable[[str, str, str], str]
 
 
-def paths(rows: Sequence[Resource], names: Names, dialect: Dialect) -> dict[str, Any]:
-    """Every path of ``rows``, sorted."""
+def paths(served: Sequence[Published], names: Names, dialect: Dialect) -> dict[str, Any]:
+    """Every path of ``served``, sorted."""
     found: dict[str, Any] = {}
-    for row in rows:
+    for one in served:
+        row = one.row
         kind = Kind(row.group, row.version, row.kind, names(row.group, row.version, row.kind))
         for place in _places(row):
-            found[place.path] = _path(row, place, kind, names, dialect)
+            found[place.path] = _path(one, place, kind, names, dialect)
     return dict(sorted(found.items()))
 
 
@@ -125,22 +130,35 @@ def _places(row: Resource) -> Iterator[_Place]:
             yield _Place(f"{base}/{{name}}/proxy/{{path}}", sub.verbs, row.namespaced, sub, suffix="WithPath")
 
 
-def _path(row: Resource, place: _Place, kind: Kind, names: Names, dialect: Dialect) -> dict[str, Any]:
+def _path(one: Published, place: _Place, kind: Kind, names: Names, dialect: Dialect) -> dict[str, Any]:
     sub = place.subresource
     if sub is not None and sub.kind:
         kind = Kind(sub.group, sub.version, sub.kind, names(sub.group, sub.version, sub.kind))
     found: dict[str, Any] = {}
     for verb in METHODS:
         if verb in place.verbs:
-            found[METHODS[verb]] = _operation(row, place, verb, kind, names, dialect)
+            found[METHODS[verb]] = _operation(one, place, verb, kind, names, dialect)
     found["parameters"] = _path_parameters(place, dialect)
     return found
 
 
-def _operation(row: Resource, place: _Place, verb: str, kind: Kind, names: Names, dialect: Dialect) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class _Exchange:
+    """What goes in and out of an operation: schemas' names (empty: plain text or nothing) and media types."""
+
+    parameters: list[dict[str, Any]]
+    body: str
+    requires_body: bool
+    sent: Sequence[str]
+    answer: str
+    given: Sequence[str]
+    codes: Sequence[str]
+
+
+def _operation(one: Published, place: _Place, verb: str, kind: Kind, names: Names, dialect: Dialect) -> dict[str, Any]:
+    row = one.row
     sub = place.subresource
     connects = sub is not None and sub.kind.endswith("Options")
-    answer = _answer(row, verb, kind, names)
     operation: dict[str, Any] = {
         "description": _description(row, place, verb),
         "operationId": _operation_id(row, place, verb),
@@ -148,75 +166,58 @@ def _operation(row: Resource, place: _Place, verb: str, kind: Kind, names: Names
         "x-kubernetes-action": "connect" if connects else ACTIONS.get(verb, verb),
         "x-kubernetes-group-version-kind": {"group": kind.group, "kind": kind.kind, "version": kind.version},
     }
-    query = [] if connects else list(QUERY_OF[verb])
-    parameters = [_parameter(name, dialect) for name in query]
-    codes = {"create": ("200", "201", "202"), "update": ("200", "201"), "patch": ("200", "201")}.get(verb, ("200",))
-    if connects or (sub is not None and sub.name == "log"):
-        answer = ""
-    if dialect == "v2":
-        _complete_v2(operation, verb, connects, kind, parameters, answer, codes)
-    else:
-        _complete_v3(operation, verb, connects, kind, parameters, answer, codes)
+    forms = FORMS if one.built_in else CUSTOM_FORMS
+    patches = PATCHES if one.built_in else CUSTOM_PATCHES
+    exchange = _Exchange(
+        parameters=[] if connects else [_parameter(name, dialect) for name in QUERY_OF[verb]],
+        body="" if connects else _body(verb, kind),
+        requires_body=verb in ("create", "update", "patch"),
+        sent=patches if verb == "patch" else ("*/*",),
+        answer="" if connects or (sub is not None and sub.name == "log") else _answer(one, verb, kind, names),
+        given=("*/*",) if connects else (*forms, *(STREAMED[: len(forms) - 1] if verb == "list" else ())),
+        codes={"create": ("200", "201", "202"), "update": ("200", "201"), "patch": ("200", "201")}.get(verb, ("200",)),
+    )
+    complete = _complete_v2 if dialect == "v2" else _complete_v3
+    complete(operation, exchange)
     return operation
 
 
-def _complete_v2(
-    operation: dict[str, Any],
-    verb: str,
-    connects: bool,
-    kind: Kind,
-    parameters: list[dict[str, Any]],
-    answer: str,
-    codes: Sequence[str],
-) -> None:
-    body = "" if connects else _body(verb, kind)
-    if body:
-        required = verb in ("create", "update", "patch")
-        schema = {"$ref": PLACES["v2"] + body}
-        parameters.append({"in": "body", "name": "body", "schema": schema} | ({"required": True} if required else {}))
-    operation["consumes"] = list(PATCHES) if verb == "patch" else ["*/*"]
-    operation["produces"] = ["*/*"] if connects else [*FORMS, *(STREAMED if verb == "list" else ())]
-    schema = {"$ref": PLACES["v2"] + answer} if answer else {"type": "string"}
-    operation["responses"] = {code: {"description": _WORDS[code], "schema": schema} for code in codes}
+def _complete_v2(operation: dict[str, Any], exchange: _Exchange) -> None:
+    parameters = exchange.parameters
+    if exchange.body:
+        body = {"in": "body", "name": "body", "schema": {"$ref": PLACES["v2"] + exchange.body}}
+        parameters.append(body | ({"required": True} if exchange.requires_body else {}))
+    operation["consumes"] = list(exchange.sent)
+    operation["produces"] = list(exchange.given)
+    schema = {"$ref": PLACES["v2"] + exchange.answer} if exchange.answer else {"type": "string"}
+    operation["responses"] = {code: {"description": _WORDS[code], "schema": schema} for code in exchange.codes}
     operation["responses"]["401"] = {"description": "Unauthorized"}
     operation["schemes"] = ["https"]
     if parameters:
         operation["parameters"] = parameters
 
 
-def _complete_v3(
-    operation: dict[str, Any],
-    verb: str,
-    connects: bool,
-    kind: Kind,
-    parameters: list[dict[str, Any]],
-    answer: str,
-    codes: Sequence[str],
-) -> None:
-    body = "" if connects else _body(verb, kind)
-    if body:
-        schema = {"$ref": PLACES["v3"] + body}
-        forms = PATCHES if verb == "patch" else ("*/*",)
-        operation["requestBody"] = {"content": {form: {"schema": schema} for form in forms}}
-        if verb in ("create", "update", "patch"):
+def _complete_v3(operation: dict[str, Any], exchange: _Exchange) -> None:
+    if exchange.body:
+        schema = {"$ref": PLACES["v3"] + exchange.body}
+        operation["requestBody"] = {"content": {form: {"schema": schema} for form in exchange.sent}}
+        if exchange.requires_body:
             operation["requestBody"]["required"] = True
-    schema = {"$ref": PLACES["v3"] + answer} if answer else {"type": "string"}
-    forms = ("*/*",) if connects else (*FORMS, *(STREAMED if verb == "list" else ()))
-    operation["responses"] = {
-        code: {"description": _WORDS[code], "content": {form: {"schema": schema} for form in forms}} for code in codes
-    }
+    schema = {"$ref": PLACES["v3"] + exchange.answer} if exchange.answer else {"type": "string"}
+    content = {form: {"schema": schema} for form in exchange.given}
+    operation["responses"] = {code: {"description": _WORDS[code], "content": content} for code in exchange.codes}
     operation["responses"]["401"] = {"description": "Unauthorized"}
-    if parameters:
-        operation["parameters"] = parameters
+    if exchange.parameters:
+        operation["parameters"] = exchange.parameters
 
 
 _WORDS: Final = {"200": "OK", "201": "Created", "202": "Accepted"}
 
 
-def _answer(row: Resource, verb: str, kind: Kind, names: Names) -> str:
+def _answer(one: Published, verb: str, kind: Kind, names: Names) -> str:
     """The schema of what comes back."""
     if verb == "list":
-        return names(row.group, row.version, f"{row.kind}List")
+        return names(one.row.group, one.row.version, one.list_name)
     if verb in ("delete", "deletecollection"):
         return f"{META}Status"
     return kind.schema

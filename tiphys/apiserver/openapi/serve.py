@@ -2,22 +2,22 @@
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from email.utils import formatdate
 from functools import partial
 from importlib.metadata import version
-from typing import Any, Final
+from typing import Any, Final, Protocol, Self
 
 import tiphys
-from tiphys.apiserver.discovery import MINOR, Document, group_versions, resource_list
-from tiphys.apiserver.openapi import binary, schemas
-from tiphys.apiserver.openapi.paths import paths
+from tiphys.apiserver.aggregation.catalog import Catalog, Changed, Published
+from tiphys.apiserver.discovery import MINOR, Document, resource_list
+from tiphys.apiserver.openapi import binary, custom, schemas
+from tiphys.apiserver.openapi.paths import Names, paths
 from tiphys.apiserver.openapi.schemas import Dialect
 from tiphys.apiserver.requestinfo import first
 from tiphys.apiserver.seams import Context, RawRoute
 from tiphys.machinery import codec, errors
-from tiphys.resources import table
-from tiphys.resources.rules import Resource
 from tiphys.wire.exchange import Response
 
 #: Grows when the documents' form changes: clients keep a document for ever by its hash.
@@ -35,20 +35,45 @@ SECURITY: Final = {
 }
 
 
-class OpenApi:
-    """Makes each document once, off the event loop, when somebody asks."""
+class RemoteDocuments(Protocol):
+    """What other servers say about the versions that they serve."""
 
-    def __init__(self, rows: Sequence[Resource] = table.RESOURCES) -> None:
-        self._rows = rows
-        self._versions: dict[str, Sequence[Resource]] = {}
-        for group, versions in group_versions(rows).items():
-            for one, own in versions.items():
-                self._versions[f"apis/{group}/{one}" if group else f"api/{one}"] = own
-        self._hashes = {path: _hash(own) for path, own in self._versions.items()}
-        self._index = Document(
-            {"paths": {path: {"serverRelativeURL": self._url(path)} for path in sorted(self._versions)}}
-        )
+    def subscribe(self, changed: Changed) -> None:
+        """Call ``changed(group)`` when a document of a group is another."""
+
+    def index(self) -> Mapping[str, str]:
+        """Address of each document of version 3 by its path, such as ``apis/metrics.k8s.io/v1beta1``."""
+
+    def serves(self, path: str) -> bool: ...
+
+    async def serve(self, context: Context, path: str) -> Response:
+        """The document of version 3, from the server that has it."""
+
+    def documents(self) -> Iterable[Mapping[str, Any]]:
+        """Documents of version 2; their names do not collide with ours."""
+
+
+class OpenApi:
+    """Makes each document off the event loop, when somebody asks, and keeps it until its group changes."""
+
+    def __init__(self, catalog: Catalog | None = None, remote: RemoteDocuments | None = None) -> None:
+        self._catalog = catalog or Catalog()
+        self._remote = remote
+        self._hashes: dict[str, str] = {}
         self._documents: dict[str, asyncio.Task[Document]] = {}
+        self._index: Document | None = None
+        #: Version 2 of the built-in resources, which every document of version 2 begins with.
+        self._base: Parts | None = None
+        self._catalog.subscribe(self._forget)
+        if remote is not None:
+            remote.subscribe(self._forget)
+
+    def _forget(self, group: str) -> None:
+        root = f"apis/{group}/" if group else "api/"
+        for kept in (self._hashes, self._documents):
+            for path in [path for path in kept if path.startswith((root, "v2"))]:
+                del kept[path]
+        self._index = None
 
     def routes(self) -> list[RawRoute]:
         return [
@@ -57,30 +82,70 @@ class OpenApi:
             RawRoute("/openapi/v3/*", self._serve_v3),
         ]
 
+    def _versions(self) -> Iterator[tuple[str, str, str]]:
+        """Path, group and version of all that are served here."""
+        for group in self._catalog.groups():
+            for one in self._catalog.versions(group):
+                if self._catalog.remote(group, one) is None:
+                    yield f"apis/{group}/{one}" if group else f"api/{one}", group, one
+
+    def _served(self, path: str) -> Sequence[Published]:
+        """What the document of a path is about; nothing for paths that are not served here."""
+        root, *rest = path.split("/")
+        if len(rest) != {"api": 1, "apis": 2}.get(root):
+            return ()
+        return self._catalog.served("" if root == "api" else rest[0], rest[-1])
+
+    def _hash_of(self, path: str) -> str:
+        if path not in self._hashes:
+            self._hashes[path] = _hash(self._served(path))
+        return self._hashes[path]
+
     def _url(self, path: str) -> str:
-        return f"/openapi/v3/{path}?hash={self._hashes[path]}"
+        return f"/openapi/v3/{path}?hash={self._hash_of(path)}"
 
     async def _serve_index(self, context: Context) -> Response:
+        if self._index is None:
+            listed = {path: {"serverRelativeURL": self._url(path)} for path, _, _ in self._versions()}
+            if self._remote is not None:
+                listed |= {path: {"serverRelativeURL": url} for path, url in self._remote.index().items()}
+            self._index = Document({"paths": dict(sorted(listed.items()))})
         return self._index.tagged(context.request)
 
     async def _serve_v2(self, context: Context) -> Response:
-        plain = await self._document("", self._rows, "v2")
+        plain = await self._made("v2", self._whole())
         if _wants_binary(context):
             return (await self._made("v2 binary", partial(_in_binary, plain))).tagged(context.request)
         return plain.tagged(context.request)
 
+    def _whole(self) -> Callable[[], Document]:
+        """What makes version 2: the catalog is read now, on the event loop."""
+        served = [one for _, group, version_ in self._versions() for one in self._catalog.served(group, version_)]
+        others = list(self._remote.documents()) if self._remote is not None else []
+
+        def make() -> Document:
+            if self._base is None:
+                self._base = Parts.of([one for one in served if one.built_in])
+            custom = [one for one in served if not one.built_in]
+            parts = [Parts.of(custom, common=False)] if custom else []
+            return self._base.document([*parts, *map(Parts.merged, others)])
+
+        return make
+
     async def _serve_v3(self, context: Context) -> Response:
-        if _wants_binary(context):
-            raise errors.NotAcceptable("only the following media types are accepted: application/json")
         request = context.request
         path = request.path.removeprefix("/openapi/v3/").rstrip("/")
-        rows = self._versions.get(path)
-        if rows is None:
+        if self._remote is not None and self._remote.serves(path):
+            return await self._remote.serve(context, path)
+        served = self._served(path)
+        if _wants_binary(context):
+            raise errors.NotAcceptable("only the following media types are accepted: application/json")
+        if not served:
             return Response(404, {"Content-Type": "text/plain; charset=utf-8"}, b"404 page not found\n")
         asked = first(request.query, "hash")
-        if asked and asked != self._hashes[path]:
+        if asked and asked != self._hash_of(path):
             return Response(301, {"Location": self._url(path)})
-        found = (await self._document(path, rows, "v3")).tagged(request)
+        found = (await self._made(path, partial(document, tuple(served), "v3"))).tagged(request)
         if asked and found.status == 200:
             expires = formatdate(context.clock.now().timestamp() + YEAR_SECONDS, usegmt=True)
             return Response(
@@ -88,13 +153,10 @@ class OpenApi:
             )
         return found
 
-    async def _document(self, path: str, rows: Sequence[Resource], dialect: Dialect) -> Document:
-        return await self._made(path, partial(document, rows, dialect))
-
     async def _made(self, name: str, make: Callable[[], Document]) -> Document:
         task = self._documents.get(name)
         if task is None or (task.done() and task.exception() is not None):
-            task = self._documents[name] = asyncio.create_task(asyncio.to_thread(make), name=f"openapi-{name or 'v2'}")
+            task = self._documents[name] = asyncio.create_task(asyncio.to_thread(make), name=f"openapi-{name}")
         # Others may wait for the same document: one that goes away does not end the work.
         return await asyncio.shield(task)
 
@@ -109,31 +171,84 @@ def _in_binary(plain: Document) -> Document:
     return Document(binary.encode(codec.decode_builtins(plain.body)), binary.MEDIA_TYPE)
 
 
-def _hash(rows: Sequence[Resource]) -> str:
+def _hash(served: Sequence[Published]) -> str:
     """Changes whenever the document may have changed, and is known without making it."""
-    facts = (FORM, tiphys.__version__, version("kubernetes-validate"), rows[0].group, rows[0].version)
-    listed = codec.encode(resource_list(rows[0].group, rows[0].version, rows))
-    return hashlib.sha512(repr(facts).encode() + listed).hexdigest().upper()
+    row = served[0].row
+    facts = (FORM, tiphys.__version__, version("kubernetes-validate"), row.group, row.version)
+    listed = codec.encode(resource_list(row.group, row.version, served))
+    schemas_given = codec.encode([[one.list_name, one.schema] for one in served if not one.built_in])
+    return hashlib.sha512(repr(facts).encode() + listed + schemas_given).hexdigest().upper()
 
 
-def document(rows: Sequence[Resource], dialect: Dialect) -> Document:
-    """The whole document of some rows."""
+def described(served: Sequence[Published], dialect: Dialect, common: bool = True) -> tuple[Any, Any]:
+    """Paths and schemas of what is served. Without ``common`` only schemas of custom resources, whose references
+    to built-in ones then lead elsewhere."""
     found = schemas.definitions()
-    names = partial(schemas.name_of, found)
-    listed = paths(rows, names, dialect)
-    wanted = {names(row.group, row.version, kind) for row in rows for kind in (row.kind, f"{row.kind}List")}
+    extra = [one for one in served if not one.built_in]
+    own = custom.names(extra)
+
+    def names(group: str, version_: str, kind: str) -> str:
+        return own.get((group, version_, kind)) or schemas.name_of(found, group, version_, kind)
+
+    listed = paths(served, names, dialect)
+    definitions: dict[str, Any] = {}
+    if common:
+        used = schemas.reachable(found, _wanted(served, names))
+        definitions = {name: schemas.definition(name, found[name], dialect) for name in used}
+    for one in extra:
+        definitions |= custom.definitions(one, dialect)
+    return listed, dict(sorted(definitions.items()))
+
+
+def _wanted(served: Sequence[Published], names: Names) -> set[str]:
+    """The schemas that paths and custom schemas refer to."""
+    rows = [one.row for one in served]
+    wanted = {names(one.row.group, one.row.version, kind) for one in served for kind in (one.row.kind, one.list_name)}
     for row in rows:
         wanted |= {names(sub.group, sub.version, sub.kind) for sub in row.subresources if sub.kind}
-    wanted |= {
-        f"io.k8s.apimachinery.pkg.apis.meta.v1.{kind}" for kind in ("Status", "DeleteOptions", "Patch", "WatchEvent")
-    }
-    used = sorted(schemas.reachable(found, wanted))
-    described = {name: schemas.definition(name, found[name], dialect) for name in used}
+    wanted |= {f"{custom.META}{kind}" for kind in ("Status", "DeleteOptions", "Patch", "WatchEvent")}
+    return wanted | set(custom.REFERRED)
+
+
+def document(served: Sequence[Published], dialect: Dialect) -> Document:
+    """The whole document of what is served."""
+    listed, definitions = described(served, dialect)
     content: dict[str, Any]
     if dialect == "v2":
-        content = {"swagger": "2.0", "info": INFO, "paths": listed, "definitions": described}
+        content = {"swagger": "2.0", "info": INFO, "paths": listed, "definitions": definitions}
         content |= {"securityDefinitions": SECURITY, "security": [{"BearerToken": []}]}
     else:
-        components = {"schemas": described, "securitySchemes": SECURITY}
+        components = {"schemas": definitions, "securitySchemes": SECURITY}
         content = {"openapi": "3.0.0", "info": INFO, "paths": listed, "components": components}
     return Document(content)
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Paths and definitions of version 2 as JSON, to be joined: most of a document never changes."""
+
+    paths: bytes
+    definitions: bytes
+
+    @classmethod
+    def of(cls, served: Sequence[Published], common: bool = True) -> Self:
+        listed, definitions = described(served, "v2", common)
+        return cls(codec.encode(listed), codec.encode(definitions))
+
+    @classmethod
+    def merged(cls, content: Mapping[str, Any]) -> Self:
+        """The same of another server's document."""
+        return cls(codec.encode(content.get("paths", {})), codec.encode(content.get("definitions", {})))
+
+    def document(self, others: Sequence["Parts"]) -> Document:
+        listed = _joined([self.paths, *(one.paths for one in others)])
+        definitions = _joined([self.definitions, *(one.definitions for one in others)])
+        tail = codec.encode({"securityDefinitions": SECURITY, "security": [{"BearerToken": []}]})
+        head = codec.encode({"swagger": "2.0", "info": INFO})
+        return Document(b"".join((head[:-1], b',"paths":', listed, b',"definitions":', definitions, b",", tail[1:])))
+
+
+def _joined(objects: Sequence[bytes]) -> bytes:
+    """One JSON object of several."""
+    inside = [one[1:-1] for one in objects if len(one) > len(b"{}")]
+    return b"{" + b",".join(inside) + b"}"
