@@ -12,10 +12,12 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
+from tiphys.api import meta_v1
 from tiphys.api.kinds import KINDS
 from tiphys.api.scalars import Object, Quantity, Time
 from tiphys.machinery import documents, errors, gojson, gotypes, omission, quantity, strict, times
-from tiphys.machinery.goformat import quote
+from tiphys.machinery.custom import CustomObject
+from tiphys.machinery.goformat import json_kind, quote
 
 T = TypeVar("T")
 TOO_DEEP: Final = "exceeded max depth"
@@ -49,6 +51,8 @@ def _dec_hook(cls: type, value: Any) -> Any:
         return value
     if cls is Quantity and value.__class__ in (int, float):
         return _canonical(cls, str(value))
+    if issubclass(cls, CustomObject):
+        return _custom(cls, value, [])
     raise TypeError(f"Expected `str`, got `{type(value).__name__}`")
 
 
@@ -60,7 +64,50 @@ def _make_decoder(cls: Any) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(cls, dec_hook=_dec_hook)
 
 
-_decoder: Final[Callable[[Any], msgspec.json.Decoder[Any]]] = cache(_make_decoder)
+class _Decoders(dict[Any, msgspec.json.Decoder[Any]]):
+    """The decoder of each class, made when first asked for."""
+
+    def __missing__(self, cls: Any) -> msgspec.json.Decoder[Any]:
+        made = self[cls] = _make_decoder(cls)
+        return made
+
+
+_decoders: Final = _Decoders()
+_decoder: Final[Callable[[Any], msgspec.json.Decoder[Any]]] = _decoders.__getitem__
+
+
+def forget(cls: type[Any]) -> None:
+    """Keep nothing of a class that is used no more."""
+    _decoders.pop(cls, None)
+
+
+def _custom(cls: type[CustomObject], value: Any, unknown: list[str]) -> CustomObject:
+    """The custom object of plain data, nothing pruned but the metadata, whose unknown fields are reported.
+
+    Raises DecodeError.
+    """
+    if not isinstance(value, dict):
+        raise DecodeError(f"json: cannot unmarshal {json_kind(value)} into Go value of type map[string]any")
+    metadata = value.get("metadata")
+    try:
+        meta = msgspec.convert({} if metadata is None else metadata, meta_v1.ObjectMeta, dec_hook=_dec_hook)
+    except msgspec.ValidationError:
+        found = strict.problems(meta_v1.ObjectMeta, encode(metadata)) if isinstance(metadata, dict) else []
+        unknown += [text.replace(' field "', ' field "metadata.', 1) for text in found]
+        meta = _metadata(metadata)
+    obj = cls({"apiVersion": value.get("apiVersion") or "", "kind": value.get("kind") or "", "metadata": meta})
+    for name, held in value.items():
+        if name not in obj:
+            obj[name] = held
+    return obj
+
+
+def _metadata(value: Any) -> meta_v1.ObjectMeta:
+    try:
+        return convert(meta_v1.ObjectMeta, value)
+    except DecodeError as problem:
+        path = f"metadata.{problem.path}" if problem.path else "metadata"
+        raise DecodeError(str(problem), path) from problem
 
 
 def decoder(cls: type[T]) -> msgspec.json.Decoder[T]:
@@ -79,6 +126,11 @@ def decode_own(cls: type[T], data: bytes) -> T:
 
 def decode_checked(cls: type[T], data: bytes) -> tuple[T, list[str]]:
     """The object, and its unknown and duplicate fields (``strict.problems``). Raises DecodeError."""
+    if issubclass(cls, CustomObject):
+        unknown: list[str] = []
+        custom: Any = _custom(cls, decode_builtins(data), unknown)
+        unknown += cls.prune(custom)
+        return custom, [*strict.problems(None, data), *unknown]
     try:
         obj: T = _decoder(cls).decode(data)
     except _MSGSPEC_ERRORS:
@@ -91,6 +143,8 @@ def decode_checked(cls: type[T], data: bytes) -> tuple[T, list[str]]:
 
 def decode(cls: type[T], data: bytes) -> T:
     """The object in ``data``. Raises DecodeError."""
+    if issubclass(cls, CustomObject):
+        return convert(cls, decode_builtins(data))
     try:
         obj: T = _decoder(cls).decode(data)
     except _MSGSPEC_ERRORS:
@@ -102,6 +156,9 @@ def decode(cls: type[T], data: bytes) -> T:
 
 def decode_fitting(cls: type[T], data: bytes) -> T | None:
     """The object, or None if ``decode`` would have to drop or refuse something."""
+    if issubclass(cls, CustomObject):
+        found = decode_checked(cls, data)
+        return None if found[1] else found[0]
     try:
         obj: T = _decoder(cls).decode(data)
     except _MSGSPEC_ERRORS:
@@ -133,6 +190,10 @@ def _decoded_leniently(data: bytes, error: Exception) -> Any:
 
 def convert(cls: type[T], builtins: Any) -> T:
     """The object that plain dicts and lists stand for; unknown fields and nulls are dropped. Raises DecodeError."""
+    if issubclass(cls, CustomObject):
+        custom: Any = _custom(cls, builtins, [])
+        cls.prune(custom)
+        return custom  # type: ignore[no-any-return]
     try:
         obj = _converted(cls, builtins)
         omission.trim(obj)

@@ -30,6 +30,8 @@ def check(node: Node, value: Any) -> None:
 def _problems(node: Node, value: Any, path: str) -> Iterator[tuple[str, str]]:
     if value is None:
         return
+    if node.form == "deduced":
+        node = node.seen(value)
     if node.form == "leaf":
         if why := _misfit(node.accepts, value):
             yield path, why
@@ -46,7 +48,7 @@ def _map_problems(node: Node, value: Any, path: str) -> Iterator[tuple[str, str]
         yield path, f"expected map, got {_shown(value)}"
         return
     for name, held in value.items():
-        if node.form == "object" and name not in node.fields:
+        if node.form == "object" and node.item is None and name not in node.fields:
             yield f"{path}.{name}", "field not declared in schema"
         else:
             yield from _problems(node.below(name), held, f"{path}.{name}")
@@ -86,6 +88,7 @@ def _shown(value: Any) -> str:
 
 def merge(node: Node, live: Any, config: Any) -> Any:
     """``live`` with ``config`` on top, as plain data; None if there is nothing left. Changes neither."""
+    node = node.seen(live, config)
     if node.form == "leaf" or (not live and not config):
         return live if config is None else config
     if node.form in ("object", "map"):

@@ -16,10 +16,11 @@ import msgspec
 
 from tiphys.api.scalars import MicroTime, Object, Quantity, Time
 from tiphys.machinery import fieldsets, shapes
+from tiphys.machinery.custom import CustomObject
 from tiphys.machinery.fieldsets import SELF, Fields
 from tiphys.machinery.shapes import Shape
 
-Form = Literal["object", "map", "list", "set", "leaf"]
+Form = Literal["object", "map", "list", "set", "leaf", "deduced"]
 
 #: Keys of list items that the API fills in. Source: the defaults of Kubernetes' OpenAPI document.
 _KEY_DEFAULTS: Final = {"protocol": "TCP"}
@@ -28,7 +29,7 @@ _KEY_DEFAULTS: Final = {"protocol": "TCP"}
 class Node:
     """See the module. ``accepts`` is the scalar type that a leaf insists on, or empty."""
 
-    __slots__ = ("_cls", "_fields", "accepts", "defaults", "form", "item", "keys")
+    __slots__ = ("_cls", "_fields", "accepts", "defaults", "form", "item", "keys", "loose")
 
     def __init__(
         self,
@@ -40,8 +41,11 @@ class Node:
         keys: tuple[str, ...] = (),
         defaults: Mapping[str, Any] | None = None,
         accepts: str = "",
+        loose: bool = False,
     ) -> None:
         self.form = form
+        #: Values are a client's plain data and may be of another form.
+        self.loose = loose
         self.item = item
         self.keys = keys
         self.defaults = defaults or {}
@@ -58,19 +62,41 @@ class Node:
         return self._fields
 
     def below(self, name: str) -> "Node":
-        """What stands under a name of an object or map."""
-        return self.fields[name] if self.form == "object" else self.item or LEAF
+        """What stands under a name of an object or map. An object with an ``item`` may have fields beside the known."""
+        if self.form != "object":
+            return self.item or LEAF
+        return self.fields[name] if self.item is None else self.fields.get(name, self.item)
+
+    def seen(self, *values: Any) -> "Node":
+        """The node for these values: itself unless one of them (None aside) does not have its form."""
+        if not self.loose:
+            return self
+        kind = list if self.form in ("list", "set") else dict
+        if all(value is None or isinstance(value, kind) for value in values):
+            return DEDUCED_MAP if self.form == "deduced" else self
+        return LEAF
 
 
 LEAF: Final = Node("leaf")
+#: What no schema describes: maps are looked into, all else is one value.
+DEDUCED: Final = Node("deduced", loose=True)
+DEDUCED.item = DEDUCED
+DEDUCED_MAP: Final = Node("map", item=DEDUCED, loose=True)
 
 
-def _make_node(cls: type[Object]) -> Node:
-    return LEAF if shapes.is_atomic(cls) else Node("object", cls=cls)
+class _Nodes(dict[Any, Node]):
+    """The node of each class of Structs, made when first asked for; custom classes know their own."""
+
+    def __missing__(self, cls: Any) -> Node:
+        if issubclass(cls, CustomObject):
+            found: Node = cls.structure_node()
+            return found
+        made = self[cls] = LEAF if shapes.is_atomic(cls) else Node("object", cls=cls)
+        return made
 
 
 #: The node of a class.
-node_of: Callable[[type[Object]], Node] = cache(_make_node)
+node_of: Final[Callable[[type[Any]], Node]] = _Nodes().__getitem__
 
 
 def _node_of(shape: Shape) -> Node:
@@ -203,7 +229,7 @@ def configured(node: Node, value: Any) -> Fields:
         held_by_name = entries(value)
         for name in sorted(held_by_name):
             held = held_by_name[name]
-            below_node = node.below(name)
+            below_node = node.below(name).seen(held)
             below = {} if below_node.form == "leaf" else configured(below_node, held)
             explicit = held is None or held == {} or node.form == "map" or below_node.form == "leaf"
             if below or explicit:
@@ -211,7 +237,8 @@ def configured(node: Node, value: Any) -> Fields:
     elif value:
         assert node.item is not None
         for item in value:
-            below = {} if node.item.form == "leaf" else configured(node.item, item)
+            inner = node.item.seen(item)
+            below = {} if inner.form == "leaf" else configured(inner, item)
             found[element_of(node, item)] = {SELF: {}, **below} if below else {}
         return fieldsets.sorted_level(found)
     return found
@@ -294,6 +321,7 @@ def _unequal(old: Any, new: Any) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
 
 
 def _compare_below(node: Node, element: str, old: Any, new: Any, found: Comparison) -> None:
+    node = node.seen(old, new)
     if node.form == "leaf" or (_is_empty(old) and _is_empty(new)):
         found.modified[element] = {}
         return
@@ -308,6 +336,7 @@ def _is_empty(value: Any) -> bool:
 
 def whole(node: Node, value: Any) -> Fields:
     """The paths of a value that stands on one side only, itself included."""
+    node = node.seen(value)
     if node.form == "leaf" or value is None:
         return {}
     if isinstance(value, msgspec.Struct):
@@ -385,12 +414,13 @@ def with_named(node: Node, fields: Fields) -> Fields:
 
 def _node_at(node: Node, element: str) -> Node:
     if node.form == "object":
-        return node.fields.get(element[2:], LEAF)
+        return node.fields.get(element[2:], node.item or LEAF)
     return node.item or LEAF
 
 
 def remove(node: Node, value: Any, gone: Fields) -> Any:
     """Plain data without the paths in ``gone``; None if nothing is left."""
+    node = node.seen(value)
     if not value or node.form == "leaf":
         return value if node.form == "leaf" and not isinstance(value, dict | list) else None
     if node.form in ("object", "map"):
