@@ -12,6 +12,7 @@ from tiphys.machinery import codec
 from tiphys.resources import metadata, table
 from tiphys.resources.rules import Resource
 
+ROWS = table.ALL
 NOW = datetime(2026, 1, 31, 9, tzinfo=UTC)
 
 
@@ -19,8 +20,8 @@ def name(row: Resource) -> str:
     return f"{row.group_resource}/{row.version}"
 
 
-every_row = pytest.mark.parametrize("row", table.RESOURCES, ids=name)
-every_stored_row = pytest.mark.parametrize("row", [row for row in table.RESOURCES if not row.virtual], ids=name)
+every_row = pytest.mark.parametrize("row", ROWS, ids=name)
+every_stored_row = pytest.mark.parametrize("row", [row for row in ROWS if not row.virtual], ids=name)
 
 
 @every_row

@@ -1,6 +1,7 @@
 """What an API server is told when it is made. Defaults serve tests; ``tiphys up`` fills in the rest."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,10 @@ class ApiServerConfig:
     #: Book who owns which fields from an object's creation on, as Kubernetes does since 1.18. Without it booking
     #: begins with the first apply, as it did before: smaller objects, faster lists, tables and watches.
     managed_fields_from_creation: bool = True
+    #: Versions and resources beyond (or less than) those on by default; see ``resources.table.served``.
+    runtime_config: Mapping[str, bool] = field(default_factory=dict)
+    #: Kubernetes' feature gates by name; those without a meaning here are kept and ignored.
+    feature_gates: Mapping[str, bool] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +56,10 @@ class SecurityConfig:
     kubelet_client_key: str = ""
     #: The address at which Pods reach this server; by default the one it listens on, if that is one of the host's.
     advertise_address: str = ""
+    #: Admission plugins beside those that are on anyway, those not to run, and what they are told (a YAML file).
+    enable_admission_plugins: tuple[str, ...] = ()
+    disable_admission_plugins: tuple[str, ...] = ()
+    admission_config_file: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -121,6 +121,10 @@ class Resource:
     deprecation: str = ""
     #: Serves only create, keeps nothing: TokenReview, SubjectAccessReview, ...
     virtual: bool = False
+    #: Alpha and beta versions, which are off unless ``--runtime-config`` switches them on.
+    optional: bool = False
+    #: The feature gate without which an optional resource stays off.
+    feature_gate: str = ""
 
     @property
     def singular(self) -> str:
