@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 
 from tiphys.apiserver.entries import Entry, head_of, tail_of
 from tiphys.resources.rules import Resource
-from tiphys.store.interface import Event, KeyValue, Store
+from tiphys.store.interface import Compacted, Event, KeyValue, Store
 
 log = logging.getLogger(__name__)
 
@@ -139,6 +139,12 @@ class ResourceCache:
             self._history_bytes -= _size(oldest)
             self.history_after = oldest.revision
 
+    def forget(self, revision: int) -> None:
+        """Changes up to ``revision`` are not complete here."""
+        self.history.clear()
+        self._history_bytes = 0
+        self.history_after = revision
+
     def _insert(self, key: str) -> None:
         if not self.keys or key > self.keys[-1]:
             self.keys.append(key)
@@ -181,8 +187,34 @@ class Cache:
 
     async def run(self) -> None:
         """Follow the store until it closes."""
+        while True:
+            try:
+                return await self._follow()
+            except Compacted as problem:
+                # Other servers went on while the store was out of this one's reach.
+                log.warning("cache fell behind the store's history (%s): reading everything again", problem)
+                await self._read_again()
+
+    async def _follow(self) -> None:
         async for batch in self._watch:
-            self._take(batch)
+            if batch:
+                self._take(batch)
+            # Further than the last change, where the store has changes that are none of ours.
+            self._reach(self._watch.revision)
+
+    async def _read_again(self) -> None:
+        """Take over the difference between what is here and what is stored; what lay between is not to be had."""
+        found = await self._store.range(ROOT)
+        self._watch = self._store.watch(ROOT, found.revision)
+        living = {item.key for item in found.items}
+        events = [Event(*item, False, None) for item in found.items if item.mod_revision > self.revision]
+        gone = (key for cache in self._by_prefix.values() for key in cache.keys if key not in living)
+        events += [Event(key, b"", 0, found.revision, True, None) for key in gone]
+        if events:
+            self._take(sorted(events, key=lambda event: event.mod_revision))
+        for cache in self._by_prefix.values():
+            cache.forget(found.revision)
+        self._reach(found.revision)
 
     def stop(self) -> None:
         if self._watch is not None:
@@ -198,12 +230,16 @@ class Cache:
             cache = by_prefix.get(key[: key.index("/", len(ROOT)) + 1])
             if cache is not None:
                 changed[cache].append(cache.apply(event))
-        self.revision = batch[-1].mod_revision
         # Who waits is only scheduled here and runs after the listeners.
-        self._wake()
+        self._reach(batch[-1].mod_revision)
         for cache, changes in changed.items():
             for listener in cache.listeners:
                 listener(changes)
+
+    def _reach(self, revision: int) -> None:
+        if revision > self.revision:
+            self.revision = revision
+            self._wake()
 
     def _wake(self) -> None:
         waiters = self._waiters
@@ -224,6 +260,6 @@ class Cache:
 
     async def catch_up(self) -> None:
         """Return once everything that was committed before this call is here."""
-        revision = self._store.revision
+        revision = await self._store.latest()
         if self.revision < revision:
             await self.wait(revision)

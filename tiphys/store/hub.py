@@ -22,6 +22,7 @@ class QueuedWatch:
 
     def __init__(self, prefix: str, after: int, held: bool, forget: Callable[["QueuedWatch"], None]) -> None:
         self.prefix = prefix
+        self.revision = after
         self._after = after
         self._held = held
         self._error: StoreError | None = None
@@ -75,7 +76,9 @@ class QueuedWatch:
                 raise StopAsyncIteration
             self._waiter = asyncio.get_running_loop().create_future()
             await self._waiter
-        return self._batches.popleft()
+        batch = self._batches.popleft()
+        self.revision = batch[-1].mod_revision
+        return batch
 
 
 class Hub:

@@ -40,7 +40,7 @@ class Event(NamedTuple):
 
 
 class Range(NamedTuple):
-    """Keys in order at ``revision``; ``count`` counts all keys of the range, returned or not."""
+    """Keys in order at ``revision``; ``count`` counts all keys of the range from ``start`` on, returned or not."""
 
     items: Sequence[KeyValue]
     revision: int
@@ -62,7 +62,8 @@ class Conflict(StoreError):
 
 
 class Compacted(StoreError):
-    """The asked revision is older than what is kept; ``compact_revision`` is the oldest that can be asked."""
+    """The asked revision is older than what is kept; ``compact_revision`` is the oldest that can be asked, 0 if
+    the store does not say."""
 
     def __init__(self, compact_revision: int) -> None:
         super().__init__(compact_revision)
@@ -74,11 +75,21 @@ class FutureRevision(StoreError):
 
 
 class Unavailable(StoreError):
-    """The medium failed (disk full, connection lost); nothing of the write is visible. The text says why."""
+    """The medium failed (disk full, connection lost); the text says why.
+
+    Nothing of the write is visible, unless it was the answer that was lost on the way from another process: then
+    a later read says what has become of it.
+    """
 
 
 class Watch(Protocol):
-    """Batches of changes, in order. Iteration ends when the store closes or ``close`` is called."""
+    """Batches of changes, in order. Iteration ends when the store closes or ``close`` is called.
+
+    A batch may be empty: then only ``revision`` has moved, because what happened since was no change of the prefix.
+    """
+
+    #: All changes of the prefix up to here have been handed out.
+    revision: int
 
     def __aiter__(self) -> AsyncIterator[Sequence[Event]]: ...
 
@@ -93,7 +104,13 @@ class Store(Protocol):
 
     @property
     def revision(self) -> int:
-        """The newest committed revision; 1 for an empty store."""
+        """The newest committed revision that is known here; 1 for an empty store."""
+
+    async def latest(self) -> int:
+        """A revision that covers every write answered before this call, by whatever server.
+
+        A watch reaches it even if its last changes are not of the watch's prefix.
+        """
 
     async def get(self, key: str, revision: int = 0) -> KeyValue | None:
         """The key's value now, or at ``revision``."""
@@ -116,8 +133,11 @@ class Store(Protocol):
     def watch(self, prefix: str, after: int) -> Watch:
         """Changes with a revision above ``after``, from the moment of this call on.
 
-        Raises Compacted at once if some of them are gone.
+        Raises Compacted, at once or in place of the first batch, if some of them are gone.
         """
+
+    def stale(self, key: str) -> bool:
+        """Whether the value is to be written again although it has not changed: its form is no longer wanted."""
 
     async def compact(self, revision: int) -> None:
         """Forget history before ``revision``; current values stay."""

@@ -60,6 +60,12 @@ class MemoryStore:
     def revision(self) -> int:
         return self._revision
 
+    async def latest(self) -> int:
+        return self._revision
+
+    def stale(self, key: str) -> bool:
+        return False
+
     def fork(self, clock: Clock | None = None) -> "MemoryStore":
         """A store that begins as this one is now and goes its own way; watches are not shared."""
         other = MemoryStore(clock or self._clock)
@@ -131,7 +137,7 @@ class MemoryStore:
             items = undone(items, self._since(revision, prefix))
         first = bisect_left(items, start, key=lambda item: item.key) if start else 0
         page = items[first : first + limit] if limit else items[first:]
-        return Range(page, revision or self._revision, len(items), first + len(page) < len(items))
+        return Range(page, revision or self._revision, len(items) - first, first + len(page) < len(items))
 
     async def put(self, key: str, value: bytes, *, expected: int | None, ttl_seconds: float | None = None) -> int:
         current = self._expected(key, expected)

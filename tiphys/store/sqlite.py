@@ -71,6 +71,12 @@ class SqliteStore:
     def revision(self) -> int:
         return self._revision
 
+    async def latest(self) -> int:
+        return self._revision
+
+    def stale(self, key: str) -> bool:
+        return False
+
     # Reading
 
     async def get(self, key: str, revision: int = 0) -> KeyValue | None:
@@ -87,7 +93,7 @@ class SqliteStore:
         self._check_kept(at)
         first = bisect_left(items, start, key=lambda item: item.key) if start else 0
         page = items[first : first + limit] if limit else items[first:]
-        return Range(page, at, len(items), first + len(page) < len(items))
+        return Range(page, at, len(items) - first, first + len(page) < len(items))
 
     def _check_kept(self, revision: int) -> None:
         if revision < self._compacted:

@@ -116,8 +116,8 @@ async def _resumed(endpoint: Endpoint, watcher: Watcher, asked: int) -> list[byt
 async def _from_store(endpoint: Endpoint, after: int, until: int) -> list[Change]:
     """Changes of this resource in ``(after, until]``; raises Expired.
 
-    It follows the whole store: every revision is a change of something, so
-    that the change with the revision ``until`` ends it.
+    It follows the whole store: nearly every revision is a change of something
+    there, so that the change with the revision ``until`` ends it.
     """
     found: list[Change] = []
     prefix = endpoint.cache.prefix
@@ -130,7 +130,7 @@ async def _from_store(endpoint: Endpoint, after: int, until: int) -> list[Change
                     for event in batch
                     if event.key.startswith(prefix) and event.mod_revision <= until
                 )
-                if batch[-1].mod_revision >= until:
+                if history.revision >= until:
                     break
         finally:
             history.close()
