@@ -21,8 +21,11 @@ class ApiServerConfig:
     node_ports: tuple[int, int] = (30000, 32767)
     cluster_domain: str = "cluster.local"
     request_timeout_seconds: float = 60.0
-    #: Non-watch requests served at the same time; beyond it the answer is 429.
-    requests_in_flight_max: int = 600
+    #: Requests that read, and those that change something, served at the same time. With priority and fairness
+    #: their sum is what all levels share; without it each is a bound of its own, and 0 is none.
+    requests_in_flight_max: int = 400
+    mutating_in_flight_max: int = 200
+    priority_and_fairness: bool = True
     body_bytes_max: int = 3 * 1024 * 1024
     #: A watcher that has more than this queued and not taken is cut off.
     watch_buffer_bytes_max: int = 32 * 1024 * 1024

@@ -9,8 +9,7 @@ import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from tiphys.apiserver import pki
-from tiphys.apiserver.admission import Chain
+from tiphys.apiserver import admission, pki
 from tiphys.apiserver.aggregation.catalog import Catalog
 from tiphys.apiserver.authentication import Authentication, Certificates, StaticTokens
 from tiphys.apiserver.authorization import NodeAuthorizer, Union
@@ -61,7 +60,9 @@ class Security:
         self.rbac = Rbac(objects)
         self.authorizer = Union((NodeAuthorizer(objects), self.rbac))
         self.metrics = Metrics(clock, self._stored)
-        self.admission = Chain(objects, ids, self.rbac, self.authorizer, clock)
+        self.admission = admission.build(
+            security, admission.Tools(objects, ids, clock, self.rbac, self.authorizer, self.catalog)
+        )
         key = security.service_account_key
         self.tokens = Tokens.from_file(key, objects, clock, ids, security.issuer) if key else None
         static = StaticTokens.from_file(security.token_file)

@@ -1,73 +1,134 @@
-"""``seams.Admission``: all plugins in their order."""
+"""``seams.Admission``: all plugins in their order.
 
-from collections.abc import Sequence
-from typing import Any
+```
+admit:     plugins in order ─► mutating policies ─► mutating webhooks ─┬─► the last plugins
+               ▲                                                       │
+               └────────── once more, if one of them changed it ───────┘
+validate:  registry's own ─► plugins in order ─► validating policies ─► validating webhooks ─► the last plugins
+```
+"""
 
-from tiphys.apiserver.admission.certificates import CertificateRequester, CertificateSigners
-from tiphys.apiserver.admission.default_classes import DefaultIngressClass, DefaultStorageClass
-from tiphys.apiserver.admission.default_toleration_seconds import DefaultTolerationSeconds
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Final, NamedTuple
+
+from tiphys.apiserver.admission import table
+from tiphys.apiserver.admission.certificates import CertificateRequester
 from tiphys.apiserver.admission.escalation import Escalation
-from tiphys.apiserver.admission.limit_ranger import LimitRanger
-from tiphys.apiserver.admission.namespace_lifecycle import NamespaceLifecycle
-from tiphys.apiserver.admission.node_restriction import NodeRestriction
-from tiphys.apiserver.admission.plugin import Plugin
-from tiphys.apiserver.admission.pod_topology_labels import PodTopologyLabels
-from tiphys.apiserver.admission.priority import Priority
-from tiphys.apiserver.admission.resource_quota import ResourceQuota
-from tiphys.apiserver.admission.runtime_class import RuntimeClass
-from tiphys.apiserver.admission.service_account import ServiceAccount
-from tiphys.apiserver.admission.taint_nodes import TaintNodesByCondition
-from tiphys.apiserver.rbac import Rbac
-from tiphys.apiserver.seams import Attributes, Authorizer, Objects
-from tiphys.base.clock import Clock
-from tiphys.base.ids import Ids
+from tiphys.apiserver.admission.plugin import Mutator, Plugin, Reinvocation, Tools, Validator
+from tiphys.apiserver.seams import Attributes
+
+Step = Callable[[Attributes, Any, Any], Awaitable[None] | None]
+
+#: Nobody configured from inside the cluster may get in the way of taking the configuration back.
+EXEMPT: Final = frozenset(
+    {
+        "mutatingwebhookconfigurations",
+        "validatingwebhookconfigurations",
+        "mutatingadmissionpolicies",
+        "mutatingadmissionpolicybindings",
+        "validatingadmissionpolicies",
+        "validatingadmissionpolicybindings",
+    }
+)
 
 
-def plugins(objects: Objects, ids: Ids) -> list[Plugin]:
-    """All plugins in the order in which they run."""
-    return [
-        NamespaceLifecycle(objects),
-        LimitRanger(objects),
-        ServiceAccount(objects, ids),
-        NodeRestriction(objects),
-        TaintNodesByCondition(),
-        Priority(objects),
-        DefaultTolerationSeconds(),
-        DefaultStorageClass(objects),
-        RuntimeClass(objects),
-        CertificateRequester(),
-        DefaultIngressClass(objects),
-        PodTopologyLabels(objects),
-    ]
+class Steps(NamedTuple):
+    """What is to be called for one kind of request."""
+
+    admit: Sequence[Step]
+    admit_last: Sequence[Step]
+    validate: Sequence[Step]
+    validate_last: Sequence[Step]
+    #: Whether mutators and validators are asked.
+    dynamic: bool
 
 
 class Chain:
-    """Calls the plugins that handle a request; which ones do is found out once per kind of request."""
+    """Calls the plugins that handle a request; which ones do is found out once per kind of request.
 
-    def __init__(self, objects: Objects, ids: Ids, rbac: Rbac, authorizer: Authorizer, clock: Clock) -> None:
-        self._plugins = plugins(objects, ids)
-        self._escalation = Escalation(rbac, authorizer)
-        self._signers = CertificateSigners(authorizer)
-        self._quota = ResourceQuota(objects, clock)
-        self._handling: dict[tuple[str, str, str, str], Sequence[Plugin]] = {}
+    ``mutators`` and ``validators`` are asked in the order given, and only while they are active.
+    """
+
+    def __init__(
+        self,
+        tools: Tools,
+        names: Sequence[str] | None = None,
+        mutators: Sequence[Mutator] = (),
+        validators: Sequence[Validator] = (),
+    ) -> None:
+        names = table.chosen() if names is None else names
+        # Not Kubernetes' plugins but its registries' own: they are not switched off, and come first.
+        own: list[Plugin] = [CertificateRequester.made(tools), Escalation.made(tools)]
+        self._plugins = [*own, *table.made([name for name in names if name not in table.LAST], tools)]
+        self._last = table.made([name for name in names if name in table.LAST], tools)
+        self._mutators = mutators
+        self._validators = validators
+        self._steps: dict[tuple[str, str, str, str], Steps] = {}
 
     async def admit(self, attributes: Attributes, obj: Any, old: Any) -> None:
-        for plugin in self._handlers(attributes):
-            plugin.admit(attributes, obj, old)
+        steps = self._steps_of(attributes)
+        for step in steps.admit:
+            waiting = step(attributes, obj, old)
+            if waiting is not None:
+                await waiting
+        if steps.dynamic:
+            for mutator in self._mutators:
+                if mutator.active:
+                    await self._mutate(steps.admit, attributes, obj, old)
+                    break
+        for step in steps.admit_last:
+            waiting = step(attributes, obj, old)
+            if waiting is not None:
+                await waiting
+
+    async def _mutate(self, admit: Sequence[Step], attributes: Attributes, obj: Any, old: Any) -> None:
+        """Ask all mutators; if one has changed something, all plugins and then those that want it once more."""
+        reinvocation = Reinvocation()
+        for mutator in self._mutators:
+            if mutator.active:
+                await mutator.mutate(attributes, obj, old, reinvocation)
+        if not reinvocation.needed:
+            return
+        reinvocation.again = True
+        for step in admit:
+            waiting = step(attributes, obj, old)
+            if waiting is not None:
+                await waiting
+        for mutator in self._mutators:
+            if mutator.active:
+                await mutator.mutate(attributes, obj, old, reinvocation)
 
     async def validate(self, attributes: Attributes, obj: Any, old: Any) -> None:
-        for plugin in self._handlers(attributes):
-            plugin.validate(attributes, obj, old)
-        if self._escalation.handles(attributes):
-            await self._escalation.check(attributes, obj, old)
-        if self._signers.handles(attributes):
-            await self._signers.check(attributes, obj, old)
-        if self._quota.handles(attributes):
-            await self._quota.charge(attributes, obj, old)
+        steps = self._steps_of(attributes)
+        for step in steps.validate:
+            waiting = step(attributes, obj, old)
+            if waiting is not None:
+                await waiting
+        if steps.dynamic:
+            for validator in self._validators:
+                if validator.active:
+                    await validator.check(attributes, obj, old)
+        for step in steps.validate_last:
+            waiting = step(attributes, obj, old)
+            if waiting is not None:
+                await waiting
 
-    def _handlers(self, attributes: Attributes) -> Sequence[Plugin]:
+    def _steps_of(self, attributes: Attributes) -> Steps:
         key = (attributes.group, attributes.resource, attributes.subresource, attributes.operation)
-        found = self._handling.get(key)
-        if found is None:
-            found = self._handling[key] = [plugin for plugin in self._plugins if plugin.handles(attributes)]
-        return found
+        return self._steps.get(key) or self._found_out(key, attributes)
+
+    def _found_out(self, key: tuple[str, str, str, str], attributes: Attributes) -> Steps:
+        first = [plugin for plugin in self._plugins if plugin.handles(attributes)]
+        last = [plugin for plugin in self._last if plugin.handles(attributes)]
+        exempt = attributes.group == "admissionregistration.k8s.io" and attributes.resource in EXEMPT
+        steps = self._steps[key] = Steps(_admits(first), _admits(last), _checks(first), _checks(last), not exempt)
+        return steps
+
+
+def _admits(plugins: Sequence[Plugin]) -> list[Step]:
+    """The mutating steps of those that have one."""
+    return [plugin.admit for plugin in plugins if type(plugin).admit is not Plugin.admit]
+
+
+def _checks(plugins: Sequence[Plugin]) -> list[Step]:
+    return [plugin.validate for plugin in plugins if type(plugin).validate is not Plugin.validate]

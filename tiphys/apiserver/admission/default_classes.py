@@ -4,9 +4,9 @@ Source: Kubernetes docs, "Admission Control", both plugins; "Storage Classes",
 "Default StorageClass".
 """
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
-from tiphys.apiserver.admission.plugin import Plugin, forbidden
+from tiphys.apiserver.admission.plugin import Plugin, Tools, forbidden
 from tiphys.apiserver.seams import Attributes, Objects
 
 
@@ -14,6 +14,10 @@ class DefaultStorageClass(Plugin):
     name: ClassVar = "DefaultStorageClass"
     operations: ClassVar = ("CREATE",)
     resources: ClassVar = ("persistentvolumeclaims",)
+
+    @classmethod
+    def made(cls, tools: Tools) -> Self:
+        return cls(tools.objects)
 
     def __init__(self, objects: Objects) -> None:
         self._objects = objects
@@ -36,6 +40,10 @@ class DefaultIngressClass(Plugin):
     name: ClassVar = "DefaultIngressClass"
     operations: ClassVar = ("CREATE",)
     resources: ClassVar = ("ingresses.networking.k8s.io",)
+
+    @classmethod
+    def made(cls, tools: Tools) -> Self:
+        return cls(tools.objects)
 
     def __init__(self, objects: Objects) -> None:
         self._objects = objects

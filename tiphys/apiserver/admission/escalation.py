@@ -4,11 +4,11 @@ Source: Kubernetes docs, "Using RBAC Authorization", "Privilege escalation
 prevention and bootstrapping".
 """
 
-from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from collections.abc import Awaitable, Iterator, Sequence
+from typing import Any, Final, Self
 
 from tiphys.api import rbac_v1
-from tiphys.apiserver.admission.plugin import forbidden
+from tiphys.apiserver.admission.plugin import Plugin, Tools, forbidden
 from tiphys.apiserver.rbac import ALL, GROUP, MASTERS, Rbac, path_matches, resource_matches, verb_matches
 from tiphys.apiserver.seams import Attributes, Authorizer
 from tiphys.machinery.goformat import quote
@@ -18,8 +18,12 @@ ROLES: Final = ("roles", "clusterroles")
 BINDINGS: Final = ("rolebindings", "clusterrolebindings")
 
 
-class Escalation:
-    """Runs last among the checks, where the object is as it will be written."""
+class Escalation(Plugin):
+    """Not a plugin in Kubernetes, where the registry does it before it validates, so no flag takes it away."""
+
+    @classmethod
+    def made(cls, tools: Tools) -> Self:
+        return cls(tools.rbac, tools.authorizer)
 
     def __init__(self, rbac: Rbac, authorizer: Authorizer) -> None:
         self._rbac = rbac
@@ -28,14 +32,14 @@ class Escalation:
     def handles(self, attributes: Attributes) -> bool:
         return attributes.group == GROUP and attributes.operation in ("CREATE", "UPDATE")
 
-    async def check(self, attributes: Attributes, obj: Any, old: Any) -> None:
-        """Raises Forbidden."""
+    def validate(self, attributes: Attributes, obj: Any, old: Any) -> Awaitable[None] | None:
         if MASTERS in attributes.user.groups:
-            return
+            return None
         if attributes.resource in ROLES:
-            await self._check_role(attributes, obj, old)
-        elif attributes.resource in BINDINGS:
-            await self._check_binding(attributes, obj, old)
+            return self._check_role(attributes, obj, old)
+        if attributes.resource in BINDINGS:
+            return self._check_binding(attributes, obj, old)
+        return None
 
     async def _check_role(self, attributes: Attributes, role: Any, old: Any) -> None:
         if old is not None and old.rules == role.rules and _aggregation(old) == _aggregation(role):

@@ -4,10 +4,10 @@ Source: Kubernetes docs, "Limit Ranges"; the LimitRanger plugin, by behaviour.
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from tiphys.api import core_v1
-from tiphys.apiserver.admission.plugin import Plugin, forbidden, is_mirror
+from tiphys.apiserver.admission.plugin import Plugin, Tools, forbidden, is_mirror
 from tiphys.apiserver.seams import Attributes, Objects
 from tiphys.machinery import errors, quantity
 
@@ -17,6 +17,10 @@ Amounts = Mapping[str, str]
 class LimitRanger(Plugin):
     name: ClassVar = "LimitRanger"
     resources: ClassVar = ("pods", "persistentvolumeclaims")
+
+    @classmethod
+    def made(cls, tools: Tools) -> Self:
+        return cls(tools.objects)
 
     def __init__(self, objects: Objects) -> None:
         self._objects = objects

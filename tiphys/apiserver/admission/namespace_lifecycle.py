@@ -3,10 +3,10 @@
 Source: Kubernetes docs, "Admission Control", NamespaceLifecycle.
 """
 
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, Self
 
 from tiphys.api import meta_v1
-from tiphys.apiserver.admission.plugin import ALL, Plugin, forbidden
+from tiphys.apiserver.admission.plugin import ALL, Plugin, Tools, forbidden
 from tiphys.apiserver.seams import Attributes, Objects
 from tiphys.machinery import errors
 
@@ -17,6 +17,10 @@ class NamespaceLifecycle(Plugin):
     name: ClassVar = "NamespaceLifecycle"
     operations: ClassVar = ("CREATE", "UPDATE", "DELETE")
     resources: ClassVar = (ALL,)
+
+    @classmethod
+    def made(cls, tools: Tools) -> Self:
+        return cls(tools.objects)
 
     def __init__(self, objects: Objects) -> None:
         self._objects = objects

@@ -4,9 +4,9 @@ Source: Kubernetes docs, "Admission Control", NodeRestriction.
 """
 
 from collections.abc import Callable
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, Self
 
-from tiphys.apiserver.admission.plugin import Plugin, forbidden, is_mirror, resource_of
+from tiphys.apiserver.admission.plugin import Plugin, Tools, forbidden, is_mirror, resource_of
 from tiphys.apiserver.authorization import NODE_LEASES, node_name_of
 from tiphys.apiserver.seams import Attributes, Objects
 from tiphys.machinery import errors
@@ -47,6 +47,10 @@ class NodeRestriction(Plugin):
         "leases.coordination.k8s.io",
         "csinodes.storage.k8s.io",
     )
+
+    @classmethod
+    def made(cls, tools: Tools) -> Self:
+        return cls(tools.objects)
 
     def __init__(self, objects: Objects) -> None:
         self._objects = objects

@@ -3,9 +3,9 @@
 Source: KEP-4742 Expose Node Topology Labels via Downward API.
 """
 
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, Self
 
-from tiphys.apiserver.admission.plugin import Plugin
+from tiphys.apiserver.admission.plugin import Plugin, Tools
 from tiphys.apiserver.seams import Attributes, Objects
 
 LABELS: Final = ("topology.kubernetes.io/zone", "topology.kubernetes.io/region")
@@ -15,6 +15,10 @@ class PodTopologyLabels(Plugin):
     name: ClassVar = "PodTopologyLabels"
     operations: ClassVar = ("CREATE",)
     resources: ClassVar = ("pods/binding", "bindings", "pods")
+
+    @classmethod
+    def made(cls, tools: Tools) -> Self:
+        return cls(tools.objects)
 
     def __init__(self, objects: Objects) -> None:
         self._objects = objects

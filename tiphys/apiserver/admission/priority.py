@@ -3,9 +3,9 @@
 Source: Kubernetes docs, "Pod Priority and Preemption".
 """
 
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, Self
 
-from tiphys.apiserver.admission.plugin import Plugin, forbidden
+from tiphys.apiserver.admission.plugin import Plugin, Tools, forbidden
 from tiphys.apiserver.seams import Attributes, Objects
 
 GROUP: Final = "scheduling.k8s.io"
@@ -16,6 +16,10 @@ PROVIDED: Final = "must not be provided in pod spec; priority admission controll
 class Priority(Plugin):
     name: ClassVar = "Priority"
     resources: ClassVar = ("pods", "priorityclasses.scheduling.k8s.io")
+
+    @classmethod
+    def made(cls, tools: Tools) -> Self:
+        return cls(tools.objects)
 
     def __init__(self, objects: Objects) -> None:
         self._objects = objects

@@ -7,14 +7,14 @@ Source: Kubernetes docs, "Resource Quotas"; the ResourceQuota plugin, by behavio
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Awaitable, Mapping, Sequence
+from typing import Any, ClassVar, Final, Self
 from weakref import WeakValueDictionary
 
 import msgspec
 
 from tiphys.api import core_v1
-from tiphys.apiserver.admission.plugin import forbidden
+from tiphys.apiserver.admission.plugin import Plugin, Tools, forbidden
 from tiphys.apiserver.seams import Attributes, Objects
 from tiphys.base.clock import Clock
 from tiphys.machinery import errors, quantity
@@ -26,8 +26,14 @@ CHANGING: Final = (("", "services"), ("", "persistentvolumeclaims"))
 QUOTAS: Final = ("", "resourcequotas")
 
 
-class ResourceQuota:
+class ResourceQuota(Plugin):
     """Last in the chain: nothing after it may refuse, or the charge would have been for nothing."""
+
+    name: ClassVar = "ResourceQuota"
+
+    @classmethod
+    def made(cls, tools: Tools) -> Self:
+        return cls(tools.objects, tools.clock)
 
     def __init__(self, objects: Objects, clock: Clock) -> None:
         self._objects = objects
@@ -36,17 +42,18 @@ class ResourceQuota:
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     def handles(self, attributes: Attributes) -> bool:
-        if not attributes.namespace:
-            return False
         what = (attributes.group, attributes.resource)
         if attributes.subresource:
             return what == ("", "pods") and attributes.subresource == "resize" and attributes.operation == "UPDATE"
         return attributes.operation == "CREATE" or (attributes.operation == "UPDATE" and what in CHANGING)
 
-    async def charge(self, attributes: Attributes, obj: Any, old: Any) -> None:
+    def validate(self, attributes: Attributes, obj: Any, old: Any) -> Awaitable[None] | None:
+        if not attributes.namespace or not self._objects.all("", "resourcequotas", attributes.namespace):
+            return None
+        return self._charge(attributes, obj, old)
+
+    async def _charge(self, attributes: Attributes, obj: Any, old: Any) -> None:
         namespace = attributes.namespace
-        if not self._objects.all("", "resourcequotas", namespace):
-            return
         lock = self._locks.get(namespace)
         if lock is None:
             lock = self._locks[namespace] = asyncio.Lock()

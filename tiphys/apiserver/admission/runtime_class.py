@@ -3,9 +3,9 @@
 Source: Kubernetes docs, "Runtime Class"; "Pod Overhead".
 """
 
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, Self
 
-from tiphys.apiserver.admission.plugin import Plugin, forbidden
+from tiphys.apiserver.admission.plugin import Plugin, Tools, forbidden
 from tiphys.apiserver.seams import Attributes, Objects
 from tiphys.machinery import codec
 from tiphys.machinery.goformat import quote
@@ -17,6 +17,10 @@ class RuntimeClass(Plugin):
     name: ClassVar = "RuntimeClass"
     operations: ClassVar = ("CREATE",)
     resources: ClassVar = ("pods",)
+
+    @classmethod
+    def made(cls, tools: Tools) -> Self:
+        return cls(tools.objects)
 
     def __init__(self, objects: Objects) -> None:
         self._objects = objects

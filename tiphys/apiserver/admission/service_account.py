@@ -4,10 +4,10 @@ Source: Kubernetes docs, "Managing Service Accounts"; "Configure Service
 Accounts for Pods".
 """
 
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, Self
 
 from tiphys.api import core_v1
-from tiphys.apiserver.admission.plugin import Plugin, forbidden, is_mirror
+from tiphys.apiserver.admission.plugin import Plugin, Tools, forbidden, is_mirror
 from tiphys.apiserver.seams import Attributes, Objects
 from tiphys.base.ids import Ids
 from tiphys.machinery.goformat import quote
@@ -25,6 +25,10 @@ class ServiceAccount(Plugin):
     name: ClassVar = "ServiceAccount"
     operations: ClassVar = ("CREATE",)
     resources: ClassVar = ("pods",)
+
+    @classmethod
+    def made(cls, tools: Tools) -> Self:
+        return cls(tools.objects, tools.ids)
 
     def __init__(self, objects: Objects, ids: Ids) -> None:
         self._objects = objects
