@@ -5,12 +5,17 @@ The chain (``handler``) knows these shapes only. Everything here is data or a
 request path alone.
 """
 
+from __future__ import annotations
+
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, NamedTuple, Protocol
 
 from tiphys.apiserver.aggregation.catalog import Catalog
+from tiphys.apiserver.gate import Gate, Ticket
+from tiphys.apiserver.lifecycle import Lifecycle
 from tiphys.base.clock import Clock
 from tiphys.base.ids import Ids
 from tiphys.wire.exchange import Request, Response, UserInfo
@@ -59,6 +64,13 @@ class Attributes:
     label_selector: str = ""
     #: Texts of ``Warning`` headers; admission may append.
     warnings: list[str] = field(default_factory=list)
+    #: What the audit event is to say beside the rest, by key (``authorization.k8s.io/decision``,
+    #: ``pod-security.kubernetes.io/audit-violations``, ...); whoever decides something adds what he decided and why.
+    audit_annotations: dict[str, str] = field(default_factory=dict)
+    #: What flow control gave the request; None where there is none.
+    ticket: Ticket | None = None
+    #: Where the request is written down; None if it is not.
+    record: Record | None = None
 
 
 class Decision(NamedTuple):
@@ -215,6 +227,29 @@ class Upgrade(Response):
     takeover: UpgradeHandler | None = None
 
 
+class Record(Protocol):
+    """One request's way through the audit log. No call waits."""
+
+    def answered(self, response: Response) -> None:
+        """What the answer holds, before it is indented or compressed."""
+
+    def failed(self, problem: BaseException) -> None:
+        """The server itself has failed."""
+
+    def finished(self, response: Response) -> Response:
+        """The answer is given; a stream's, wrapped so that its end is noted too."""
+
+
+class Auditor(Protocol):
+    """Writes down who asked what."""
+
+    def begin(self, request: Request, attributes: Attributes, audit_id: str, received: datetime) -> Record | None:
+        """Note that a request has come; None if the policy does not want it."""
+
+    def rejected(self, request: Request, attributes: Attributes, audit_id: str, received: datetime) -> None:
+        """Note a request whose credentials are wrong."""
+
+
 class Observer(Protocol):
     """Counts requests. Both calls must be cheap; streams are finished once they begin."""
 
@@ -255,3 +290,7 @@ class Seams:
     running: Callable[[], AbstractAsyncContextManager[None]] | None = None
     #: What discovery and OpenAPI are made from; custom resources are published here.
     catalog: Catalog = field(default_factory=Catalog)
+    #: What lets requests in: priority and fairness, or plain bounds. None: everything at once.
+    gate: Gate | None = None
+    auditor: Auditor | None = None
+    lifecycle: Lifecycle = field(default_factory=Lifecycle)
