@@ -57,6 +57,9 @@ class SecurityConfig:
     kubelet_ca: str = ""
     kubelet_client_certificate: str = ""
     kubelet_client_key: str = ""
+    #: Who we are to aggregated servers.
+    proxy_client_certificate: str = ""
+    proxy_client_key: str = ""
     #: The address at which Pods reach this server; by default the one it listens on, if that is one of the host's.
     advertise_address: str = ""
     #: Admission plugins beside those that are on anyway, those not to run, and what they are told (a YAML file).

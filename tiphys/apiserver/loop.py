@@ -79,7 +79,7 @@ class ApiServer:
         services.admission = made.admission
         self._running = made.running
         self._parts = contextlib.AsyncExitStack()
-        routes = Routes(self._endpoints, SUBRESOURCES, made.routes, made.resource_routes)
+        routes = Routes(self._endpoints, SUBRESOURCES, made.routes, made.resource_routes, made.foreign)
         self._handler = Handler(made, routes, services, self._objects)
         self._listener = Listener(self.handle, config, self._clock)
 

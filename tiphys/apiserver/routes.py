@@ -22,6 +22,7 @@ class Routes:
         subresources: Mapping[tuple[str, str, str, str], Verb],
         routes: Sequence[RawRoute],
         resource_routes: Sequence[ResourceRoute],
+        foreign: Mapping[tuple[str, str], ResourceRoute] | None = None,
     ) -> None:
         self.endpoints = {(e.row.group, e.row.version, e.row.plural): e for e in endpoints}
         self.subresources = subresources
@@ -31,6 +32,7 @@ class Routes:
         if pod is not None:
             self.aliases["", "v1", "bindings"] = (pod, subresources["", "pods", "binding", "create"])
         self._resource_routes = {(r.group, r.version, r.plural, r.subresource): r for r in resource_routes}
+        self._foreign = {} if foreign is None else foreign
         self._exact = {route.path: route for route in routes if not route.path.endswith("*")}
         prefixes = [route for route in routes if route.path.endswith("*")]
         self._prefixes = sorted(prefixes, key=lambda route: -len(route.path))
@@ -51,4 +53,7 @@ class Routes:
     def resource(self, attributes: Attributes) -> ResourceRoute | None:
         """The route of a resource that is not the registry's."""
         key = (attributes.group, attributes.version, attributes.resource, attributes.subresource)
-        return self._resource_routes.get(key)
+        found = self._resource_routes.get(key)
+        if found is None and self._foreign:
+            return self._foreign.get(key[:2])
+        return found

@@ -290,6 +290,8 @@ class Seams:
     running: Callable[[], AbstractAsyncContextManager[None]] | None = None
     #: What discovery and OpenAPI are made from; custom resources are published here.
     catalog: Catalog = field(default_factory=Catalog)
+    #: What serves the groups and versions that are another server's; changes while the server runs.
+    foreign: Mapping[tuple[str, str], ResourceRoute] = field(default_factory=dict)
     #: What lets requests in: priority and fairness, or plain bounds. None: everything at once.
     gate: Gate | None = None
     auditor: Auditor | None = None

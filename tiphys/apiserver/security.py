@@ -10,7 +10,9 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from tiphys.apiserver import admission, pki
+from tiphys.apiserver.aggregation.aggregator import Aggregator
 from tiphys.apiserver.aggregation.catalog import Catalog
+from tiphys.apiserver.aggregation.upstream import Credentials
 from tiphys.apiserver.authentication import Authentication, Certificates, StaticTokens
 from tiphys.apiserver.authorization import NodeAuthorizer, Union
 from tiphys.apiserver.bootstrap import aggregation, bootstrap
@@ -57,6 +59,8 @@ class Security:
         self.objects = objects
         self._bootstrapped = False
         self.catalog = Catalog()
+        ours = Credentials(security.proxy_client_certificate, security.proxy_client_key)
+        self.aggregator = Aggregator(objects, self.catalog, clock, ours, random.Random())
         self.rbac = Rbac(objects)
         self.authorizer = Union((NodeAuthorizer(objects), self.rbac))
         self.metrics = Metrics(clock, self._stored)
@@ -81,14 +85,15 @@ class Security:
             observer=self.metrics,
             running=self.running,
             catalog=self.catalog,
+            foreign=self.aggregator.routes,
         )
 
     def _routes(self) -> list[RawRoute]:
         checks = {"etcd": healthy}
         ready = {"poststarthook/rbac/bootstrap-roles": self._bootstrap_problem, "shutdown": healthy}
-        discovery = Discovery(self.catalog, self._own_address())
+        discovery = Discovery(self.catalog, self._own_address(), self.aggregator.discover)
         routes = [*discovery.routes(), *Health(checks, ready).routes()]
-        routes += [*OpenApi(self.catalog).routes(), *self.metrics.routes()]
+        routes += [*OpenApi(self.catalog, self.aggregator).routes(), *self.metrics.routes()]
         if self.tokens is not None:
             routes += _openid_routes(self.tokens)
         return [*routes, Index(routes, discovery).route()]
@@ -119,7 +124,7 @@ class Security:
         """Begins by writing what every cluster has."""
         await bootstrap(self.objects, self._place())
         self._bootstrapped = True
-        async with aggregation.keeping(self.objects, self.rbac):
+        async with aggregation.keeping(self.objects, self.rbac), self.aggregator.running():
             yield
 
     def _place(self) -> Place | None:
