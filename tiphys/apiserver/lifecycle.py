@@ -27,7 +27,8 @@ EXEMPT: Final = ("/healthz", "/livez", "/readyz", "/metrics")
 
 
 class Lifecycle:
-    """One server's. ``leaving`` fails ``/readyz``; ``refusing`` turns new requests away; ``closing`` ends connections."""
+    """One server's. ``leaving`` fails ``/readyz``; ``refusing`` turns new requests away; ``closing`` ends
+    connections."""
 
     def __init__(self) -> None:
         self.leaving = False

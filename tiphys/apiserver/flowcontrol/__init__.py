@@ -13,7 +13,7 @@ the seats), ``control`` (all of it together), ``maintenance``, ``dump``,
 """
 
 from tiphys.apiserver.flowcontrol.control import FlowControl
-from tiphys.apiserver.gate import Gate, Ticket
 from tiphys.apiserver.flowcontrol.inflight import InFlight
+from tiphys.apiserver.gate import Gate, Ticket
 
 __all__ = ["FlowControl", "Gate", "InFlight", "Ticket"]

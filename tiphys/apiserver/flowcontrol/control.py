@@ -15,9 +15,9 @@ from tiphys.api import flowcontrol_v1 as v1
 from tiphys.apiserver.flowcontrol import borrowing, defaults, estimation, matching
 from tiphys.apiserver.flowcontrol.borrowing import Limits
 from tiphys.apiserver.flowcontrol.fairness import Level, Queuing, Seated
-from tiphys.apiserver.gate import Refused, Ticket
 from tiphys.apiserver.flowcontrol.lanes import Counts, Exempt, Lane
 from tiphys.apiserver.flowcontrol.retry import RetryAfter
+from tiphys.apiserver.gate import Refused, Ticket
 from tiphys.apiserver.requestinfo import first
 from tiphys.apiserver.seams import OPERATIONS, Attributes, Objects
 from tiphys.base.clock import Clock
