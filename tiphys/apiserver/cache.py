@@ -72,9 +72,11 @@ class ResourceCache:
 
     def entry_of(self, item: KeyValue) -> Entry:
         """An entry for what the store gave, now or in the past."""
-        return Entry(
-            self.row, self.head, item.key, item.mod_revision, tail_of(item.value, self._cut, item.mod_revision)
-        )
+        return self.make(item.key, item.mod_revision, item.value)
+
+    def make(self, key: str, revision: int, value: bytes) -> Entry:
+        """The entry of a stored value."""
+        return Entry(self.row, self.head, key, revision, tail_of(value, self._cut, revision))
 
     def key(self, namespace: str, name: str) -> str:
         return f"{self.prefix}{namespace}/{name}" if self.row.namespaced else self.prefix + name
@@ -106,8 +108,7 @@ class ResourceCache:
         """The change that an event stands for; a deleted object carries the revision of its deletion."""
         if event.deleted:
             return Change(event.mod_revision, None, old.at(event.mod_revision) if old else None, {})
-        tail = tail_of(event.value, self._cut, event.mod_revision)
-        return Change(event.mod_revision, Entry(self.row, self.head, event.key, event.mod_revision, tail), old, {})
+        return Change(event.mod_revision, self.make(event.key, event.mod_revision, event.value), old, {})
 
     def past_change(self, event: Event) -> Change:
         """A change out of the store's history."""
@@ -139,6 +140,18 @@ class ResourceCache:
             self._history_bytes -= _size(oldest)
             self.history_after = oldest.revision
 
+    def take_over(self, other: "ResourceCache") -> None:
+        """Hold what ``other`` holds, its history aside."""
+        for key, entry in other.entries.items():
+            self.entries[key] = self.adopted(entry)
+        self.keys = list(other.keys)
+        self.changed = other.changed
+        self.history_after = max(other.changed, other.history_after)
+
+    def adopted(self, entry: Entry) -> Entry:
+        """An entry of another cache as this one's."""
+        return Entry(self.row, entry.head, entry.key, entry.revision, entry.tail)
+
     def forget(self, revision: int) -> None:
         """Changes up to ``revision`` are not complete here."""
         self.history.clear()
@@ -167,6 +180,10 @@ class Cache:
             if row.to_storage is None and not row.virtual:
                 self._by_prefix.setdefault(prefix_of(row), ResourceCache(row))
         self.revision = 0
+        #: What was read at the start and belongs to no resource known yet, by prefix.
+        self._unclaimed: dict[str, list[KeyValue]] = {}
+        #: Events for resources that are just being read.
+        self._loading: dict[str, list[Event]] = {}
         self._waiters: deque[tuple[int, asyncio.Future[None]]] = deque()
         self._watch: Any = None
 
@@ -181,12 +198,44 @@ class Cache:
         for item in found.items:
             groups[item.key[: item.key.index("/", len(ROOT)) + 1]].append(item)
         for prefix, cache in self._by_prefix.items():
-            cache.fill(groups.get(prefix, ()), found.revision)
+            cache.fill(groups.pop(prefix, ()), found.revision)
+        self._unclaimed = dict(groups)
         self.revision = found.revision
         self._watch = self._store.watch(ROOT, found.revision)
 
+    def claim(self, cache: ResourceCache) -> None:
+        """Serve one more resource, out of what ``start`` has read; before ``run``."""
+        cache.fill(self._unclaimed.pop(cache.prefix, ()), self.revision)
+        self._by_prefix[cache.prefix] = cache
+
+    def replace(self, cache: ResourceCache) -> None:
+        """Let ``cache`` go on in place of the one with the same prefix, with what that holds."""
+        old = self._by_prefix[cache.prefix]
+        cache.take_over(old)
+        self._by_prefix[cache.prefix] = cache
+
+    async def add(self, cache: ResourceCache) -> None:
+        """Serve one more resource while running; it is complete when this returns."""
+        prefix = cache.prefix
+        pending = self._loading[prefix] = []
+        try:
+            found = await self._store.range(prefix)
+            await self.wait(found.revision)
+        finally:
+            del self._loading[prefix]
+        cache.fill(found.items, found.revision)
+        for event in pending:
+            if event.mod_revision > found.revision:
+                cache.apply(event)
+        self._by_prefix[prefix] = cache
+
+    def remove(self, prefix: str) -> None:
+        """Forget a resource."""
+        self._by_prefix.pop(prefix, None)
+
     async def run(self) -> None:
         """Follow the store until it closes."""
+        self._unclaimed.clear()
         while True:
             try:
                 return await self._follow()
@@ -227,9 +276,12 @@ class Cache:
         by_prefix = self._by_prefix
         for event in batch:
             key = event.key
-            cache = by_prefix.get(key[: key.index("/", len(ROOT)) + 1])
+            prefix = key[: key.index("/", len(ROOT)) + 1]
+            cache = by_prefix.get(prefix)
             if cache is not None:
                 changed[cache].append(cache.apply(event))
+            elif prefix in self._loading:
+                self._loading[prefix].append(event)
         # Who waits is only scheduled here and runs after the listeners.
         self._reach(batch[-1].mod_revision)
         for cache, changes in changed.items():

@@ -9,6 +9,9 @@ from typing import Self
 from tiphys.apiserver.allocators import ServiceAllocator
 from tiphys.apiserver.cache import Cache
 from tiphys.apiserver.config import ApiServerConfig
+from tiphys.apiserver.extensions.controller import Definitions
+from tiphys.apiserver.extensions.rules import rules_of
+from tiphys.apiserver.extensions.serving import Serving
 from tiphys.apiserver.handler import Handler
 from tiphys.apiserver.objects import CachedObjects
 from tiphys.apiserver.registry import eviction, pods, scale
@@ -80,6 +83,8 @@ class ApiServer:
         self._running = made.running
         self._parts = contextlib.AsyncExitStack()
         routes = Routes(self._endpoints, SUBRESOURCES, made.routes, made.resource_routes, made.foreign)
+        self._serving = Serving(services, routes, self._objects, made.catalog, rules_of)
+        self._definitions = Definitions(self._objects, self._serving, self._clock)
         self._handler = Handler(made, routes, services, self._objects)
         self._listener = Listener(self.handle, config, self._clock)
 
@@ -90,8 +95,10 @@ class ApiServer:
 
     async def __aenter__(self) -> Self:
         await self._cache.start()
+        self._definitions.restore()
         self._allocator.follow(self._cache.of(table.by_path("", "v1", "services")))
         self._feeder = asyncio.create_task(self._cache.run(), name="apiserver-cache")
+        self._definitions.start()
         try:
             if self._running is not None:
                 await self._parts.enter_async_context(self._running())
@@ -109,6 +116,7 @@ class ApiServer:
         """End watches and requests first, so that nothing is served by what is already gone."""
         for hub in self._hubs:
             hub.close()
+        await self._definitions.stop()
         await self._listener.close()
         await self._parts.aclose()
         await self._handler.close()

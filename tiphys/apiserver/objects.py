@@ -28,6 +28,18 @@ class CachedObjects:
             self._endpoints.setdefault((endpoint.row.group, endpoint.row.plural), endpoint)
             self._by_class[endpoint.row.cls] = endpoint
 
+    def add_custom(self, endpoint: Endpoint) -> None:
+        """A custom resource has come, or has changed; ``endpoint`` is the stored version's."""
+        self._endpoints[endpoint.row.group, endpoint.row.plural] = endpoint
+        self._by_class[endpoint.row.cls] = endpoint
+
+    def remove_custom(self, endpoint: Endpoint) -> None:
+        """It has gone."""
+        row = endpoint.row
+        if self._endpoints.get((row.group, row.plural)) is endpoint:
+            del self._endpoints[row.group, row.plural]
+        self._by_class.pop(row.cls, None)
+
     def find(self, group: str, plural: str, namespace: str, name: str) -> Any | None:
         endpoint = self._endpoints[group, plural]
         entry = endpoint.cache.find(namespace, name)
@@ -52,20 +64,23 @@ class CachedObjects:
 
     async def create(self, obj: Any) -> Any:
         endpoint = self._by_class[type(obj)]
-        call = _call(endpoint, "POST", obj.metadata.namespace, "")
+        call = system_call(endpoint, "POST", obj.metadata.namespace, "")
         return (await creating.create_object(call, codec.copy(obj))).object
 
     async def update(self, obj: Any, subresource: str = "") -> Any:
         endpoint = self._by_class[type(obj)]
-        call = _call(endpoint, "PUT", obj.metadata.namespace, obj.metadata.name, subresource, body=codec.encode(obj))
+        call = system_call(endpoint, "PUT", obj.metadata.namespace, obj.metadata.name, subresource, body=codec.encode(obj))
         return codec.decode(type(obj), (await updating.update(call)).body)
 
     async def delete(self, group: str, plural: str, namespace: str, name: str) -> None:
         endpoint = self._endpoints[group, plural]
-        await deleting.delete_object(_call(endpoint, "DELETE", namespace, name), meta_v1.DeleteOptions())
+        await deleting.delete_object(system_call(endpoint, "DELETE", namespace, name), meta_v1.DeleteOptions())
 
 
-def _call(endpoint: Endpoint, method: str, namespace: str, name: str, subresource: str = "", body: bytes = b"") -> Call:
+def system_call(
+    endpoint: Endpoint, method: str, namespace: str, name: str, subresource: str = "", body: bytes = b""
+) -> Call:
+    """A call of the server's own, as if it had come with a request."""
     row = endpoint.row
     headers: Mapping[str, str] = {"user-agent": "kube-apiserver", "content-type": "application/json"}
     attributes = Attributes(

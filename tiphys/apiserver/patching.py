@@ -11,6 +11,7 @@ from tiphys.apiserver.negotiation import UNSUPPORTED, content_type
 from tiphys.apiserver.registry.endpoint import Call
 from tiphys.machinery import codec, errors, fields, fieldsets, gotypes, strict
 from tiphys.machinery import patch as patches
+from tiphys.machinery.custom import CustomObject
 from tiphys.machinery.goformat import plain
 
 JSON_PATCH: Final = "application/json-patch+json"
@@ -36,10 +37,12 @@ def patch_of(call: Call, cls: type[Any] | None = None) -> Apply:
     Raises UnsupportedMediaType and BadRequest.
     """
     media_type = content_type(call.request)
-    apply = _appliers.get(media_type)
-    if apply is None:
-        raise errors.UnsupportedMediaType(UNSUPPORTED.format(", ".join([*_appliers, APPLY_PATCH])))
     target = cls or call.endpoint.row.cls
+    # Merge keys are what built-in types say of themselves; custom ones have nothing to say.
+    accepted = [name for name in _appliers if name != STRATEGIC_PATCH or not issubclass(target, CustomObject)]
+    apply = _appliers.get(media_type)
+    if apply is None or media_type not in accepted:
+        raise errors.UnsupportedMediaType(UNSUPPORTED.format(", ".join([*accepted, APPLY_PATCH])))
     validation = decoding.directive(call.request)
     body = decoding.readable(call.request.body)
     try:

@@ -39,6 +39,18 @@ class Routes:
 
         self._versions = {key[:2] for key in self.endpoints}
 
+    def add(self, endpoints: Sequence[Endpoint]) -> None:
+        """Serve these too, in place of what was there."""
+        for endpoint in endpoints:
+            self.endpoints[endpoint.row.group, endpoint.row.version, endpoint.row.plural] = endpoint
+
+    def remove(self, endpoints: Sequence[Endpoint]) -> None:
+        """Serve these no longer, unless others stand in their place."""
+        for endpoint in endpoints:
+            key = (endpoint.row.group, endpoint.row.version, endpoint.row.plural)
+            if self.endpoints.get(key) is endpoint:
+                del self.endpoints[key]
+
     def nothing(self, attributes: Attributes) -> Response:
         """The 404 of a resource that is not there: a Status below a known version, else text."""
         if (attributes.group, attributes.version) in self._versions:

@@ -38,8 +38,8 @@ class Shaper:
         self.view = view
         self.printer = Printer(view)
         row = view.row
-        self._list_head = b'{"kind":"%bList","apiVersion":"%b","metadata":' % (
-            row.kind.encode(),
+        self._list_head = b'{"kind":"%b","apiVersion":"%b","metadata":' % (
+            row.list_kind.encode(),
             row.api_version.encode(),
         )
 

@@ -53,6 +53,9 @@ class Strategy(Generic[T]):
         """Texts of ``Warning`` headers."""
         return []
 
+    def prepare_for_delete(self, obj: T, now: datetime) -> None:
+        """Note what the first deletion changes besides its own marks: finalizers, conditions."""
+
     def grace_period_seconds(self, obj: T, asked: int | None) -> int | None:
         """Seconds between deletionTimestamp and removal for graceful deletion; None: not graceful (all but Pod)."""
         return None
@@ -126,9 +129,17 @@ class Resource:
     #: The feature gate without which an optional resource stays off.
     feature_gate: str = ""
 
+    #: Names of custom resources that differ from what the kind gives: the singular and the kind of lists.
+    singular_name: str = ""
+    list_name: str = ""
+
     @property
     def singular(self) -> str:
-        return self.kind.lower()
+        return self.singular_name or self.kind.lower()
+
+    @property
+    def list_kind(self) -> str:
+        return self.list_name or f"{self.kind}List"
 
     @property
     def storage_resource(self) -> tuple[str, str]:

@@ -201,6 +201,8 @@ def _check_preconditions(call: Call, options: meta_v1.DeleteOptions, obj: Any) -
 async def _attempt(call: Call, options: meta_v1.DeleteOptions, entry: Entry, obj: Any) -> Deleted:
     endpoint = call.endpoint
     outcome = _mark_namespace(call, obj) if endpoint.row.kind == "Namespace" and not endpoint.row.group else None
+    if not obj.metadata.deletionTimestamp:
+        endpoint.row.strategy.prepare_for_delete(obj, endpoint.services.clock.now())
     outcome = outcome or _mark(call, options, obj)
     if outcome == "unchanged" or (call.dry_run and outcome == "deleted"):
         return Deleted(entry, outcome)

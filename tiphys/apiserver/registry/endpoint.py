@@ -1,6 +1,6 @@
 """What serving one resource needs, and one call to it."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -54,7 +54,15 @@ class Endpoint:
     """One served resource (a group, version and plural)."""
 
     def __init__(
-        self, row: Resource, storage: Resource, services: Services, hub: Hub, allocator: Allocator | None = None
+        self,
+        row: Resource,
+        storage: Resource,
+        services: Services,
+        hub: Hub,
+        allocator: Allocator | None = None,
+        *,
+        view: View | None = None,
+        siblings: Sequence[Resource] = (),
     ) -> None:
         self.row = row
         self.storage = storage
@@ -62,7 +70,9 @@ class Endpoint:
         self.cache: ResourceCache = hub.cache
         self.hub = hub
         self.allocator = allocator
-        self.view = View(row)
+        self.view = view or View(row)
+        #: All versions of a custom resource, which no table knows.
+        self.siblings = siblings
         self.shaper = Shaper(self.view)
         self.ttl_seconds = row.ttl_seconds or storage.ttl_seconds
         self._stored_cut = len(self.cache.head) + len(b'"metadata":{')
@@ -75,11 +85,18 @@ class Endpoint:
 
     def entry(self, key: str, value: bytes, revision: int) -> Entry:
         """The entry of a value that was just written (or would have been)."""
-        return Entry(self.storage, self.cache.head, key, revision, tail_of(value, self._stored_cut, revision))
+        return self.cache.make(key, revision, value)
 
     def same(self, entry: Entry, value: bytes) -> bool:
         """Whether writing ``value`` over ``entry`` would change nothing."""
-        return tail_of(value, self._stored_cut, entry.revision) == entry.tail
+        tail = tail_of(value, self._stored_cut, entry.revision)
+        if entry.head != self.cache.head:
+            # Stored in another version: written anew, which is how objects are migrated.
+            return False
+        if tail == entry.tail:
+            return True
+        # Plain data has no order of its own; builtins are written in the order of their fields.
+        return bool(self.siblings) and len(tail) == len(entry.tail) and codec.same(tail, entry.tail)
 
     def not_found(self, name: str) -> errors.StatusError:
         return errors.NotFound(self.row.plural, name, self.row.group)

@@ -110,7 +110,11 @@ def updated(call: Call, old: Any, new: Any) -> Entries | None:
         # Nobody has been tracked so far, and only an apply begins to.
         return None
     node = structure.node_of(call.endpoint.row.cls)
-    result = apply.update(node, old, new, managed, writer_of(call, manager_of(call)), converter(call.endpoint))
+    try:
+        result = apply.update(node, old, new, managed, writer_of(call, manager_of(call)), converter(call.endpoint))
+    except structure.BadItem:
+        # A list whose items cannot be told apart: validation will refuse it, or nobody can own it.
+        return given
     return given if result is managed and given is live else apply.encode(result)
 
 
@@ -138,7 +142,7 @@ def converter(endpoint: Endpoint) -> apply.Convert:
     row = endpoint.row
 
     def convert(version: str, old: Any, new: Any) -> apply.Versioned | None:
-        for other in RESOURCES:
+        for other in endpoint.siblings or RESOURCES:
             if other.api_version == version and other.storage_resource == row.storage_resource:
                 return apply.Versioned(
                     structure.node_of(other.cls), _converted(row, other, old), _converted(row, other, new)
@@ -149,7 +153,7 @@ def converter(endpoint: Endpoint) -> apply.Convert:
 
 
 def _converted(row: Resource, other: Resource, value: Any) -> Any:
-    obj = codec.convert(row.cls, value) if isinstance(value, dict) else value
+    obj = codec.convert(row.cls, value) if type(value) is dict else value
     stored = obj if row.to_storage is None else row.to_storage(obj)
     return stored if other.from_storage is None else other.from_storage(stored)
 
@@ -167,36 +171,39 @@ def only_times_differ(obj: Any, old: Any) -> bool:
 
 
 # Replicas stand in the same place in a Scale and in what is scaled.
-_REPLICAS: Final = ("f:spec", "f:replicas")
-_SCALED: Final = fieldsets.of_paths(_REPLICAS)
+REPLICAS: Final = ("f:spec", "f:replicas")
+_SCALED: Final = fieldsets.of_paths(REPLICAS)
 SCALE_VERSION: Final = "autoscaling/v1"
 
 
-def of_scale(entries: Entries | None, row: Resource) -> apply.Managed:
-    """Who owns the replicas, as owners of a Scale."""
+def of_scale(entries: Entries | None, row: Resource, path: fieldsets.Path = REPLICAS) -> apply.Managed:
+    """Who owns the replicas, which stand at ``path``, as owners of a Scale."""
     found: apply.Managed = {}
     for key, owner in apply.decode(entries).items():
-        if owner.version == row.api_version and fieldsets.has(owner.fields, _REPLICAS):
+        if owner.version == row.api_version and fieldsets.has(owner.fields, path):
             version = SCALE_VERSION if key.operation == apply.UPDATE else ""
             found[key._replace(version=version)] = apply.Owner(SCALE_VERSION, _SCALED, owner.time)
     return found
 
 
-def after_scaling(entries: Entries | None, scale: apply.Managed, row: Resource) -> Entries | None:
+def after_scaling(
+    entries: Entries | None, scale: apply.Managed, row: Resource, path: fieldsets.Path = REPLICAS
+) -> Entries | None:
     """The entries of what is scaled, once the owners of its Scale are ``scale``."""
-    left = {key: owner for key, owner in scale.items() if fieldsets.has(owner.fields, _REPLICAS)}
+    replicas = fieldsets.of_paths(path)
+    left = {key: owner for key, owner in scale.items() if fieldsets.has(owner.fields, REPLICAS)}
     found: apply.Managed = {}
     for key, owner in apply.decode(entries).items():
         if owner.version != row.api_version:
             continue
         in_scale = key._replace(version=SCALE_VERSION if key.operation == apply.UPDATE else "")
-        if not fieldsets.has(owner.fields, _REPLICAS) or left.pop(in_scale, None) is not None:
+        if not fieldsets.has(owner.fields, path) or left.pop(in_scale, None) is not None:
             found[key] = owner
-        elif rest := fieldsets.difference(owner.fields, _SCALED):
+        elif rest := fieldsets.difference(owner.fields, replicas):
             found[key] = apply.Owner(owner.version, rest, owner.time)
     for key, owner in left.items():
         target = key._replace(version=row.api_version if key.operation == apply.UPDATE else "")
         there = found.get(target)
-        fields_ = fieldsets.union(there.fields, _SCALED) if there else _SCALED
+        fields_ = fieldsets.union(there.fields, replicas) if there else replicas
         found[target] = apply.Owner(row.api_version, fields_, owner.time)
     return apply.encode(found)

@@ -4,7 +4,7 @@ Source: Kubernetes API reference, Scale v1 autoscaling; the workloads' scale reg
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from tiphys.api import autoscaling_v1, meta_v1
 from tiphys.apiserver import decoding
@@ -19,6 +19,7 @@ from tiphys.apiserver.table import partial
 from tiphys.machinery import apply as ssa
 from tiphys.machinery import codec, errors, fields, selectors, structure
 from tiphys.resources import columns
+from tiphys.resources.rules import Resource
 from tiphys.wire.exchange import Response
 
 Scale = autoscaling_v1.Scale
@@ -47,6 +48,37 @@ def _selector(selector: Any) -> str | None:
     return str(selectors.from_label_selector(selector)) or None if selector is not None else None
 
 
+class Scaling(Protocol):
+    """Where an object's Scale stands in it."""
+
+    #: Path of the replicas, as managed fields have it.
+    @property
+    def owned(self) -> tuple[str, ...]: ...
+
+    def scale_of(self, obj: Any) -> Scale: ...
+
+    def set_replicas(self, obj: Any, replicas: int) -> None: ...
+
+
+class _Workload:
+    """Of built-in resources: ``spec.replicas`` of a Struct."""
+
+    owned = ownership.REPLICAS
+    scale_of = staticmethod(scale_of)
+
+    def set_replicas(self, obj: Any, replicas: int) -> None:
+        obj.spec.replicas = replicas
+
+
+_WORKLOAD = _Workload()
+
+
+def scaling_of(row: Resource) -> Scaling:
+    """How objects of ``row`` are scaled."""
+    found: Scaling | None = getattr(row.strategy, "scaling", None)
+    return found or _WORKLOAD
+
+
 async def get(call: Call) -> Response:
     """The Scale of the stored object."""
     await call.endpoint.services.cache.catch_up()
@@ -58,7 +90,7 @@ async def get(call: Call) -> Response:
 
 
 def _answer(call: Call, entry: Entry) -> Response:
-    scale = scale_of(call.endpoint.view.object(entry))
+    scale = scaling_of(call.endpoint.row).scale_of(call.endpoint.view.object(entry))
     form = call.form
     if form.shape == "Table":
         metadata = list_metadata(entry.revision)
@@ -141,10 +173,11 @@ async def _change(call: Call, scaled: Callable[[Scale], Scale]) -> Response:
 async def _change_owned(call: Call, scaled: Callable[[Scale, ssa.Managed], tuple[Scale, ssa.Managed]]) -> Response:
     row = call.endpoint.row
     strategy = row.strategy
+    scaling = scaling_of(row)
 
     def change(old: Any, entry: Entry) -> Any:
         entries = old.metadata.managedFields
-        scale, owners = scaled(scale_of(old), ownership.of_scale(entries, row))
+        scale, owners = scaled(scaling.scale_of(old), ownership.of_scale(entries, row, scaling.owned))
         metadata = scale.metadata
         if metadata.resourceVersion and metadata.resourceVersion != str(entry.revision):
             raise call.endpoint.conflict(metadata.name)
@@ -155,8 +188,8 @@ async def _change_owned(call: Call, scaled: Callable[[Scale, ssa.Managed], tuple
             problem = fields.invalid("spec.replicas", replicas, "must be greater than or equal to 0", "minimum")
             raise errors.Invalid("Scale", "autoscaling", metadata.name, [problem])
         obj = call.endpoint.view.fresh(entry)
-        obj.spec.replicas = replicas
-        obj.metadata.managedFields = ownership.after_scaling(entries, owners, row)
+        scaling.set_replicas(obj, replicas)
+        obj.metadata.managedFields = ownership.after_scaling(entries, owners, row, scaling.owned)
         return obj
 
     return _answer(call, await change_object(call, strategy, change))

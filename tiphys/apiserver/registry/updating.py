@@ -210,7 +210,7 @@ def _is_finished(endpoint: Endpoint, obj: Any, old: Any) -> bool:
     metadata = obj.metadata
     if not old.metadata.deletionTimestamp or metadata.finalizers or metadata.deletionGracePeriodSeconds:
         return False
-    return not (endpoint.row.kind == "Namespace" and obj.spec.finalizers)
+    return not (endpoint.row.group_resource == "namespaces" and obj.spec.finalizers)
 
 
 def _validate_update(endpoint: Endpoint, strategy: Strategy[Any], obj: Any, old: Any) -> None:

@@ -1,0 +1,79 @@
+"""From a definition to objects and back, over the real server."""
+
+import asyncio
+from typing import Any
+
+from tests.apiserver.extensions.crontabs import CRDS, CRONTABS, GROUP, crontab, define, definition, version
+from tests.apiserver.server import MERGE, STRATEGIC, Api, Lines
+
+
+async def test_defined_then_served(api: Api) -> None:
+    crd = await define(api)
+    assert crd["status"]["acceptedNames"]["kind"] == "CronTab"
+    assert crd["status"]["storedVersions"] == ["v1"]
+    made = await api.ok("POST", CRONTABS, crontab())
+    assert made["metadata"]["generation"] == 1
+    assert made["spec"]["replicas"] == 1
+    got = await api.ok("GET", f"{CRONTABS}/a")
+    assert got == made
+    listed = await api.ok("GET", CRONTABS)
+    assert listed["kind"] == "CronTabList"
+    assert [item["metadata"]["name"] for item in listed["items"]] == ["a"]
+
+
+async def test_patched_and_deleted_while_watched(api: Api) -> None:
+    await define(api)
+    async with api.watching(CRONTABS) as lines:
+        await api.ok("POST", CRONTABS, crontab())
+        await api.ok("PATCH", f"{CRONTABS}/a", {"spec": {"image": "j"}}, content_type=MERGE)
+        await api.ok("DELETE", f"{CRONTABS}/a")
+        events = await lines.wait(3)
+    assert [event["type"] for event in events] == ["ADDED", "MODIFIED", "DELETED"]
+    assert events[1]["object"]["spec"]["image"] == "j"
+    assert events[1]["object"]["metadata"]["generation"] == 2
+
+
+async def test_strategic_patch_is_refused(api: Api) -> None:
+    await define(api)
+    await api.ok("POST", CRONTABS, crontab())
+    status, body = await api.call("PATCH", f"{CRONTABS}/a", {"spec": {}}, content_type=STRATEGIC)
+    assert (status, body["reason"]) == (415, "UnsupportedMediaType")
+
+
+async def test_deleted_definition_takes_its_objects_and_watches(api: Api) -> None:
+    await define(api)
+    await api.ok("POST", CRONTABS, crontab())
+    lines = Lines()
+    response = await api.raw("GET", CRONTABS, query={"watch": "true"})
+    assert response.stream is not None
+    task = asyncio.create_task(response.stream(lines))  # type: ignore[arg-type]
+    await lines.wait(1)
+    gone = await api.ok("DELETE", f"{CRDS}/crontabs.{GROUP}")
+    assert "customresourcecleanup.apiextensions.k8s.io" in gone["metadata"]["finalizers"]
+    async with asyncio.timeout(5):
+        await task
+        while (await api.raw("GET", CRONTABS)).status != 404:
+            await asyncio.sleep(0)
+    assert [event["type"] for event in lines.events] == ["ADDED", "DELETED"]
+    status, _ = await api.call("GET", f"{CRDS}/crontabs.{GROUP}")
+    assert status == 404
+
+
+async def test_finalizers_of_objects_hold_the_definition(api: Api) -> None:
+    await define(api)
+    held = crontab()
+    held["metadata"]["finalizers"] = ["example.com/hold"]
+    await api.ok("POST", CRONTABS, held)
+    await api.ok("DELETE", f"{CRDS}/crontabs.{GROUP}")
+    async with asyncio.timeout(5):
+        while "deletionTimestamp" not in (await api.ok("GET", f"{CRONTABS}/a"))["metadata"]:
+            await asyncio.sleep(0)
+    crd = await api.ok("GET", f"{CRDS}/crontabs.{GROUP}")
+    terminating = next(c for c in crd["status"]["conditions"] if c["type"] == "Terminating")
+    assert (terminating["status"], terminating["reason"]) == ("True", "InstanceDeletionInProgress")
+    status, _ = await api.call("POST", CRONTABS, crontab("b"))
+    assert status == 405
+    await api.ok("PATCH", f"{CRONTABS}/a", {"metadata": {"finalizers": None}}, content_type=MERGE)
+    async with asyncio.timeout(5):
+        while (await api.call("GET", f"{CRDS}/crontabs.{GROUP}"))[0] != 404:
+            await asyncio.sleep(0)

@@ -1,0 +1,155 @@
+"""Endpoints of custom resources: made of a definition, replaced when it changes, gone when it goes."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from tiphys.apiserver.aggregation.catalog import Catalog, Published
+from tiphys.apiserver.extensions import kinds, naming
+from tiphys.apiserver.extensions.kinds import Crd, RulesOf
+from tiphys.apiserver.extensions.views import CustomCache, CustomView
+from tiphys.apiserver.objects import CachedObjects
+from tiphys.apiserver.registry.endpoint import Endpoint, Services
+from tiphys.apiserver.routes import Routes
+from tiphys.apiserver.watch import Hub
+from tiphys.machinery import codec
+from tiphys.machinery.custom import CustomObject
+from tiphys.resources.rules import ALL_VERBS, Resource
+
+#: What discovery says that one can still do with objects of a definition that goes. Objects can be changed too,
+#: or nobody could take their finalizers away.
+TERMINATING_VERBS = ("delete", "deletecollection", "get", "list", "watch")
+_NO_CREATION = tuple(verb for verb in ALL_VERBS if verb != "create")
+
+
+@dataclass(slots=True)
+class Served:
+    """What stands for one definition while it is served."""
+
+    #: What the endpoints depend on; equal: nothing to do.
+    made_of: bytes
+    cache: CustomCache
+    hub: Hub
+    rows: Mapping[str, Resource]
+    storage: Endpoint
+    endpoints: list[Endpoint]
+
+
+class Serving:
+    """All custom resources that are served, by the names of their definitions."""
+
+    def __init__(
+        self, services: Services, routes: Routes, objects: CachedObjects, catalog: Catalog, rules_of: RulesOf
+    ) -> None:
+        self._services = services
+        self._routes = routes
+        self._objects = objects
+        self._catalog = catalog
+        self._rules_of = rules_of
+        self._served: dict[str, Served] = {}
+
+    def find(self, name: str) -> Served | None:
+        return self._served.get(name)
+
+    def close(self) -> None:
+        """End all watches."""
+        for served in self._served.values():
+            served.hub.close()
+
+    def restore(self, crd: Crd) -> None:
+        """Serve a definition that was there when the server started; before the cache follows the store."""
+        cache, rows, storage = self._made(crd)
+        self._services.cache.claim(cache)
+        self._install(crd, cache, rows, storage)
+
+    async def serve(self, crd: Crd) -> None:
+        """Serve a definition as it is now; nothing happens if it is served so already."""
+        there = self._served.get(crd.metadata.name)
+        if there is not None and there.made_of == _made_of(crd):
+            self._restrict(crd, there)
+            return
+        cache, rows, storage = self._made(crd)
+        if there is None:
+            await self._services.cache.add(cache)
+        else:
+            self._services.cache.replace(cache)
+            self._take_away(there)
+        self._install(crd, cache, rows, storage)
+
+    def withdraw(self, name: str) -> None:
+        """Serve a definition no longer; its watches end."""
+        there = self._served.pop(name, None)
+        if there is not None:
+            self._catalog.withdraw(name)
+            self._take_away(there)
+            self._services.cache.remove(there.cache.prefix)
+
+    def _made(self, crd: Crd) -> tuple[CustomCache, dict[str, Resource], Resource]:
+        rows = {version.name: kinds.row_of(crd, version, self._rules_of) for version in crd.spec.versions}
+        stored = next(version.name for version in crd.spec.versions if version.storage)
+        storage = rows[stored]
+        for name, row in rows.items():
+            if row is not storage:
+                rows[name] = replace(row, to_storage=_to(storage), from_storage=_to(row))
+        return CustomCache(storage, rows), rows, storage
+
+    def _install(self, crd: Crd, cache: CustomCache, rows: dict[str, Resource], storage: Resource) -> None:
+        services = self._services
+        hub = Hub(cache, services.config.watch_buffer_bytes_max)
+        since = services.cache.revision if cache.entries else 0
+        siblings = tuple(rows.values())
+        made = {
+            name: Endpoint(row, storage, services, hub, view=CustomView(row, storage, since), siblings=siblings)
+            for name, row in rows.items()
+        }
+        shown = [made[version.name] for version in crd.spec.versions if version.served]
+        name = crd.metadata.name
+        served = Served(_made_of(crd), cache, hub, rows, made[storage.version], shown)
+        self._served[name] = served
+        self._routes.add(shown)
+        self._objects.add_custom(made[storage.version])
+        self._restrict(crd, served)
+        self._publish(crd, served)
+
+    def _restrict(self, crd: Crd, served: Served) -> None:
+        """Allow no new objects while the definition goes."""
+        if not naming.is_true(crd, naming.TERMINATING) or served.storage.row.verbs == _NO_CREATION:
+            return
+        for endpoint in {id(one): one for one in (served.storage, *served.endpoints)}.values():
+            endpoint.row = replace(endpoint.row, verbs=_NO_CREATION)
+        self._publish(crd, served)
+
+    def _publish(self, crd: Crd, served: Served) -> None:
+        storage = served.storage.row
+        shown = [self._published(crd, endpoint.row, storage) for endpoint in served.endpoints]
+        self._catalog.publish(crd.metadata.name, shown)
+
+    def _published(self, crd: Crd, row: Resource, storage: Resource) -> Published:
+        version = next(version for version in crd.spec.versions if version.name == row.version)
+        if row.verbs == _NO_CREATION:
+            row = replace(row, verbs=TERMINATING_VERBS)
+        return Published(row, kinds.props_of(crd, version), row.list_kind, storage.version)
+
+    def _take_away(self, there: Served) -> None:
+        self._routes.remove(there.endpoints)
+        self._objects.remove_custom(there.storage)
+        there.hub.close()
+        for row in there.rows.values():
+            codec.forget(row.cls)
+
+
+def _made_of(crd: Crd) -> bytes:
+    """Everything that endpoints are made of."""
+    return codec.encode([crd.spec, crd.status.acceptedNames])
+
+
+def _to(row: Resource) -> Callable[[Any], Any]:
+    """What makes an object of another version one of ``row``'s, where versions differ in name only."""
+
+    def convert(obj: CustomObject) -> CustomObject:
+        found: Any = row.cls(obj)  # type: ignore[call-arg]  # a dict of a dict
+        found.apiVersion = row.api_version
+        row.strategy.schema.prune(found)
+        return found  # type: ignore[no-any-return]
+
+    return convert

@@ -1,0 +1,82 @@
+"""Stored custom objects, whatever version they were written in, as one served version shows them.
+
+Bytes that this server wrote under the schema that holds now are shown as they
+are. What was stored before, or in another version, is read once through the
+schemas (defaults of the version it is stored in, then pruned by the version it
+is asked for) and kept with its entry.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from tiphys.apiserver.cache import ResourceCache
+from tiphys.apiserver.entries import Entry, View, head_of, tail_of
+from tiphys.machinery import codec
+from tiphys.machinery.custom import CustomObject
+from tiphys.resources.rules import Resource
+
+_METADATA = b'"metadata":{'
+
+
+class CustomCache(ResourceCache):
+    """The entries of one definition. ``versions`` are its rows, the stored one is ``row``."""
+
+    def __init__(self, row: Resource, versions: Mapping[str, Resource]) -> None:
+        super().__init__(row)
+        self._rows = {head_of(other): other for other in versions.values()}
+
+    def make(self, key: str, revision: int, value: bytes) -> Entry:
+        if value.startswith(self.head):
+            return super().make(key, revision, value)
+        cut = value.index(_METADATA)
+        head = value[:cut]
+        return Entry(self._rows.get(head, self.row), head, key, revision, tail_of(value, cut + len(_METADATA), revision))
+
+    def adopted(self, entry: Entry) -> Entry:
+        return Entry(self._rows.get(entry.head, self.row), entry.head, entry.key, entry.revision, entry.tail)
+
+
+class CustomView(View):
+    """``since``: entries above this revision were written under the schema that holds now; 0 for all."""
+
+    def __init__(self, row: Resource, storage: Resource, since: int) -> None:
+        super().__init__(row)
+        self._since = since
+        schema, stored = row.strategy.schema, storage.strategy.schema
+        self._same = row is storage or schema.props == stored.props
+        self._stored_head = head_of(storage)
+        self.identical = self._same and not since
+
+    def tail(self, entry: Entry) -> bytes:
+        if self._is_current(entry):
+            return entry.tail
+        tail: bytes | None = entry.memo.get(self)
+        if tail is None:
+            obj, changed = self._read(entry)
+            tail = entry.memo[self] = codec.encode(obj)[len(self.head) :] if changed else entry.tail
+        return tail
+
+    def _is_current(self, entry: Entry) -> bool:
+        return self._same and entry.revision > self._since and entry.head == self._stored_head
+
+    def object(self, entry: Entry) -> Any:
+        if self._is_current(entry) and entry.row is self.row:
+            return entry.object
+        return self._read(entry)[0]
+
+    def fresh(self, entry: Entry) -> Any:
+        return self._read(entry)[0]
+
+    def _read(self, entry: Entry) -> tuple[CustomObject, bool]:
+        """The entry's object in this version, and whether it differs from what is stored."""
+        stored: CustomObject = entry.fresh()
+        obj = stored
+        if entry.row is not self.row:
+            obj = self.row.cls(stored)  # type: ignore[call-arg]  # a dict of a dict
+            obj.apiVersion = self.row.api_version
+        if self._is_current(entry):
+            return obj, False
+        before = codec.encode(obj)
+        entry.row.strategy.default(obj)
+        self.row.strategy.schema.prune(obj)
+        return obj, codec.encode(obj) != before
