@@ -74,3 +74,16 @@ class StorageConfig:
 
     #: A sqlite file; ``:memory:`` keeps everything in the process and loses it at its end.
     file: str = ":memory:"
+    #: etcd's members, in the place of the file; then the files (PEM) that prove who is who.
+    etcd_servers: tuple[str, ...] = ()
+    etcd_ca_file: str = ""
+    etcd_cert_file: str = ""
+    etcd_key_file: str = ""
+    etcd_prefix: str = "/registry"
+    #: 0 leaves compaction to others.
+    etcd_compaction_seconds: float = 300.0
+    etcd_healthcheck_seconds: float = 2.0
+    etcd_readycheck_seconds: float = 2.0
+    #: The EncryptionConfiguration, and whether its changes are followed.
+    encryption_file: str = ""
+    encryption_reload: bool = False

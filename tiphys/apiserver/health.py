@@ -3,7 +3,7 @@
 Source: Kubernetes docs, "Kubernetes API health endpoints".
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 from tiphys.apiserver.seams import Context, RawRoute
@@ -14,8 +14,8 @@ TEXT: Final = {
     "X-Content-Type-Options": "nosniff",
     "Cache-Control": "no-cache, private",
 }
-#: Says what is wrong; empty if nothing is.
-Check = Callable[[], str]
+#: Says what is wrong; empty if nothing is. Those that have to ask somebody else are awaited.
+Check = Callable[[], str | Awaitable[str]]
 
 
 def healthy() -> str:
@@ -42,13 +42,14 @@ class Health:
         async def serve(context: Context) -> Response:
             query = context.request.query
             excluded = {part for text in query.get("exclude", ()) for part in text.split(",") if part}
-            return report(name, checks, excluded, verbose="verbose" in query)
+            problems = {check: "" if check in excluded else await _run(run) for check, run in checks.items()}
+            return report(name, problems, excluded, verbose="verbose" in query)
 
         return serve
 
     def _serve_one(self, check: Check) -> Callable[[Context], Any]:
         async def serve(context: Context) -> Response:
-            problem = check()
+            problem = await _run(check)
             if problem:
                 return Response(500, TEXT, f"internal server error: {problem}\n".encode())
             return Response(200, TEXT, b"ok")
@@ -56,19 +57,24 @@ class Health:
         return serve
 
 
-def report(name: str, checks: Mapping[str, Check], excluded: set[str], *, verbose: bool) -> Response:
-    """The answer of one endpoint. Reasons of failures stay in the log, as they may tell too much."""
+async def _run(check: Check) -> str:
+    problem = check()
+    return problem if isinstance(problem, str) else await problem
+
+
+def report(name: str, problems: Mapping[str, str], excluded: set[str], *, verbose: bool) -> Response:
+    """The answer of one endpoint, from what is wrong by check. Reasons of failures stay in the log, as they may tell too much."""
     lines = []
     failed = False
-    for check, run in checks.items():
+    for check, problem in problems.items():
         if check in excluded:
             lines.append(f"[+]{check} excluded: ok")
-        elif run():
+        elif problem:
             failed = True
             lines.append(f"[-]{check} failed: reason withheld")
         else:
             lines.append(f"[+]{check} ok")
-    unknown = sorted(excluded - set(checks))
+    unknown = sorted(excluded - set(problems))
     if unknown:
         listed = ",".join(f'"{one}"' for one in unknown)
         lines.append(f"warn: some health checks cannot be excluded: no matches for {listed}")

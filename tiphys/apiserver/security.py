@@ -6,7 +6,7 @@ admits, and serves everything that is not a stored resource.
 
 import ipaddress
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 
 from tiphys.apiserver import admission, pki
@@ -19,7 +19,7 @@ from tiphys.apiserver.bootstrap import aggregation, bootstrap
 from tiphys.apiserver.bootstrap.service import Place
 from tiphys.apiserver.config import ApiServerConfig, SecurityConfig
 from tiphys.apiserver.discovery import Discovery, Index
-from tiphys.apiserver.health import Health, healthy
+from tiphys.apiserver.health import Check, Health, healthy
 from tiphys.apiserver.metrics import Metrics
 from tiphys.apiserver.openapi import OpenApi
 from tiphys.apiserver.rbac import Rbac
@@ -52,8 +52,17 @@ class Security:
     """Everything built over one API server's objects."""
 
     def __init__(
-        self, security: SecurityConfig, config: ApiServerConfig, objects: Objects, clock: Clock, ids: Ids
+        self,
+        security: SecurityConfig,
+        config: ApiServerConfig,
+        objects: Objects,
+        clock: Clock,
+        ids: Ids,
+        checks: Mapping[str, Check],
+        ready: Mapping[str, Check],
     ) -> None:
+        self._checks = {"etcd": healthy, **checks}
+        self._ready = ready
         self.config = config
         self.security = security
         self.objects = objects
@@ -89,10 +98,10 @@ class Security:
         )
 
     def _routes(self) -> list[RawRoute]:
-        checks = {"etcd": healthy}
-        ready = {"poststarthook/rbac/bootstrap-roles": self._bootstrap_problem, "shutdown": healthy}
+        bootstrapped = {"poststarthook/rbac/bootstrap-roles": self._bootstrap_problem, "shutdown": healthy}
+        ready = {**self._ready, **bootstrapped}
         discovery = Discovery(self.catalog, self._own_address(), self.aggregator.discover)
-        routes = [*discovery.routes(), *Health(checks, ready).routes()]
+        routes = [*discovery.routes(), *Health(self._checks, ready).routes()]
         routes += [*OpenApi(self.catalog, self.aggregator).routes(), *self.metrics.routes()]
         if self.tokens is not None:
             routes += _openid_routes(self.tokens)
@@ -154,10 +163,18 @@ def _openid_routes(tokens: Tokens) -> list[RawRoute]:
     ]
 
 
-def seams(security: SecurityConfig | None = None) -> SeamsFactory:
-    """What ``ApiServer(seams=...)`` takes, for one configuration."""
+def seams(
+    security: SecurityConfig | None = None,
+    checks: Mapping[str, Check] | None = None,
+    ready: Mapping[str, Check] | None = None,
+) -> SeamsFactory:
+    """What ``ApiServer(seams=...)`` takes, for one configuration.
+
+    ``checks`` and ``ready`` are health checks of what the server stands on; the latter for ``/readyz`` alone.
+    """
 
     def make(config: ApiServerConfig, objects: Objects, clock: Clock, ids: Ids) -> Seams:
-        return Security(security or SecurityConfig(), config, objects, clock, ids).seams()
+        used = security or SecurityConfig()
+        return Security(used, config, objects, clock, ids, checks or {}, ready or {}).seams()
 
     return make

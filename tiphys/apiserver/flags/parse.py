@@ -6,10 +6,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from tiphys.apiserver.config import ApiServerConfig, SecurityConfig, StorageConfig
-from tiphys.apiserver.flags import aggregation, features, serving
+from tiphys.apiserver.flags import aggregation, features, serving, storage
 from tiphys.apiserver.flags.flag import Flag, FlagError
 
-FLAGS: Final[Mapping[str, Flag]] = {flag.name: flag for module in (serving, features, aggregation) for flag in module.FLAGS}
+SUBJECTS: Final = (aggregation, features, serving, storage)
+FLAGS: Final[Mapping[str, Flag]] = {flag.name: flag for module in SUBJECTS for flag in module.FLAGS}
 
 
 @dataclass(frozen=True, slots=True)

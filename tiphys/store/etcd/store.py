@@ -86,6 +86,10 @@ class EtcdStore:
             watch.want(revision, self._asks)
         return revision
 
+    def path(self, key: str) -> bytes:
+        """The key in etcd."""
+        return self._keys.stored(key)
+
     async def check(self, seconds: float) -> None:
         """A linearizable read; raises StoreError if it is not answered in time."""
         await self.client.read("range", messages.RangeRequest(key=self._keys.stored(HEALTH_KEY)), seconds)
