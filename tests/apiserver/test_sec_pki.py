@@ -80,6 +80,7 @@ def test_stock_tls_accepts_them(tmp_path: Path) -> None:
                 "kubelet",
                 "proxy",
                 "kubelet-server",
+                "front-proxy-client",
             },
         ),
         (pki.PkiOptions("n1", service_cidr="10.97.0.0/16"), timedelta(0), {"apiserver"}),

@@ -36,6 +36,8 @@ RENEW_LEFT: Final = 0.25
 BACKDATED: Final = timedelta(minutes=5)
 
 CA_NAME: Final = "kubernetes"
+FRONT_PROXY_CA: Final = "front-proxy-ca"
+FRONT_PROXY_CLIENT: Final = "front-proxy-client"
 MASTERS: Final = "system:masters"
 
 
@@ -79,6 +81,15 @@ class Pki:
     @property
     def apiserver_kubelet_client(self) -> Pair:
         return self.pair("apiserver-kubelet-client")
+
+    @property
+    def front_proxy_ca(self) -> Path:
+        """Whoever shows a certificate of it names users in headers; nobody but API servers has one."""
+        return self.pair(FRONT_PROXY_CA).cert
+
+    @property
+    def front_proxy_client(self) -> Pair:
+        return self.pair(FRONT_PROXY_CLIENT)
 
     @property
     def kubelet_server(self) -> Pair:
@@ -135,9 +146,12 @@ def ensure(directory: Path | str, options: PkiOptions, clock: Clock | None = Non
     now = (clock or RealClock()).now()
     pki = Pki(Path(directory))
     pki.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    ca, ca_key = _ensure_ca(pki, now)
+    ca, ca_key = _ensure_ca(pki.pair("ca"), CA_NAME, now)
     for wanted in _leaves(options):
         _ensure_leaf(pki.pair(wanted.name), wanted, ca, ca_key, now)
+    proxy_ca, proxy_ca_key = _ensure_ca(pki.pair(FRONT_PROXY_CA), FRONT_PROXY_CA, now)
+    client = _Wanted(FRONT_PROXY_CLIENT, FRONT_PROXY_CLIENT)
+    _ensure_leaf(pki.front_proxy_client, client, proxy_ca, proxy_ca_key, now)
     _ensure_service_account_key(pki)
     return pki
 
@@ -166,17 +180,16 @@ def _distinct(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for name in names if name))
 
 
-def _ensure_ca(pki: Pki, now: datetime) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
-    pair = pki.pair("ca")
+def _ensure_ca(pair: Pair, common_name: str, now: datetime) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
     found = _load(pair)
     if found is not None and _left(found[0], now) > 0:
         return found
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, CA_NAME)])
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
     builder = _builder(name, name, key, now, CA_LIFETIME)
     builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
     builder = builder.add_extension(_key_usage(ca=True), critical=True)
-    builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(CA_NAME)]), critical=False)
+    builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(common_name)]), critical=False)
     certificate = builder.sign(key, hashes.SHA256())
     _store(pair, certificate, key)
     return certificate, key
