@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from tiphys.apiserver.audit.config import AuditConfig
+
 
 @dataclass(frozen=True, slots=True)
 class ApiServerConfig:
@@ -15,6 +17,8 @@ class ApiServerConfig:
     private_key: str = ""
     #: The CA that client certificates must come from; empty: none are asked for.
     client_ca: str = ""
+    #: The CA of authenticating proxies; empty: none are believed.
+    requestheader_client_ca: str = ""
     #: Services' cluster IPs; a comma separates two families.
     service_cidr: str = "10.96.0.0/16"
     #: First and last node port.
@@ -26,6 +30,19 @@ class ApiServerConfig:
     requests_in_flight_max: int = 400
     mutating_in_flight_max: int = 200
     priority_and_fairness: bool = True
+    audit: AuditConfig = field(default_factory=AuditConfig)
+    #: A server that ends goes on serving for so long, not ready any more.
+    shutdown_delay_seconds: float = 0.0
+    #: Then new requests are answered with 429 and Retry-After while those under way end.
+    shutdown_send_retry_after: bool = False
+    #: How long watches may take to end by themselves before they are ended.
+    shutdown_watch_grace_seconds: float = 0.0
+    #: ``/debug/pprof`` and ``/debug/flags``.
+    profiling: bool = True
+    #: ``/logs/`` shows the files below; empty: nothing is shown.
+    logs_directory: str = "/var/log"
+    #: Of HTTP/2, which is not spoken; taken so that command lines of kube-apiserver work.
+    goaway_chance: float = 0.0
     body_bytes_max: int = 3 * 1024 * 1024
     #: A watcher that has more than this queued and not taken is cut off.
     watch_buffer_bytes_max: int = 32 * 1024 * 1024
@@ -49,10 +66,56 @@ class SecurityConfig:
 
     #: Signs service account tokens.
     service_account_key: str = ""
-    issuer: str = "https://kubernetes.default.svc.cluster.local"
-    #: CSV of static tokens.
+    #: Check them; where none is given, the key that signs does.
+    service_account_key_files: tuple[str, ...] = ()
+    #: Who issues them; the first one signs, the others are accepted.
+    issuers: tuple[str, ...] = ("https://kubernetes.default.svc.cluster.local",)
+    #: What the server is called in tokens; by default its issuers.
+    api_audiences: tuple[str, ...] = ()
+    service_account_jwks_uri: str = ""
+    #: Longest life of a token that somebody asks for; 0 leaves it to him.
+    service_account_expiration_max_seconds: float = 0.0
+    service_account_extend_expiration: bool = True
+    #: Whether tokens in Secrets are compared with what the Secret holds now.
+    service_account_lookup: bool = True
+    #: CSV of static tokens, and of passwords: secret, name, uid, groups.
     token_file: str = ""
-    anonymous: bool = True
+    basic_auth_file: str = ""
+    bootstrap_tokens: bool = False
+    #: None where nobody has said so; then yes.
+    anonymous: bool | None = None
+    #: Authenticating proxies (their CA is the listener's): who may be one, and the headers they speak in.
+    requestheader_allowed_names: tuple[str, ...] = ()
+    requestheader_username_headers: tuple[str, ...] = ()
+    requestheader_uid_headers: tuple[str, ...] = ()
+    requestheader_group_headers: tuple[str, ...] = ()
+    requestheader_extra_prefixes: tuple[str, ...] = ()
+    oidc_issuer_url: str = ""
+    oidc_client_id: str = ""
+    oidc_ca_file: str = ""
+    oidc_username_claim: str = "sub"
+    oidc_username_prefix: str = ""
+    oidc_groups_claim: str = ""
+    oidc_groups_prefix: str = ""
+    #: ``key=value`` each.
+    oidc_required_claims: tuple[str, ...] = ()
+    oidc_signing_algs: tuple[str, ...] = ("RS256",)
+    #: An AuthenticationConfiguration (YAML).
+    authentication_config: str = ""
+    #: Who is asked about tokens, in kubeconfig form.
+    token_webhook_file: str = ""
+    token_webhook_version: str = "v1beta1"
+    token_webhook_cache_seconds: float = 120.0
+    #: Who decides, in this order. (kube-apiserver's own default is AlwaysAllow.)
+    authorization_modes: tuple[str, ...] = ("Node", "RBAC")
+    #: Policies of ABAC, one a line.
+    authorization_policy_file: str = ""
+    authorization_webhook_file: str = ""
+    authorization_webhook_version: str = "v1beta1"
+    authorization_cache_authorized_seconds: float = 300.0
+    authorization_cache_unauthorized_seconds: float = 30.0
+    #: An AuthorizationConfiguration (YAML), instead of modes and their files.
+    authorization_config: str = ""
     #: How kubelets are reached: the CA of their certificates, and who we are to them.
     kubelet_ca: str = ""
     kubelet_client_certificate: str = ""

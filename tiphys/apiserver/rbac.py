@@ -13,7 +13,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from tiphys.api import rbac_v1
+from tiphys.api import authorization_v1, rbac_v1
+from tiphys.apiserver.rulelists import RuleList
 from tiphys.apiserver.seams import Attributes, Decision, Objects
 from tiphys.machinery import selectors
 from tiphys.machinery.goformat import quote
@@ -131,6 +132,24 @@ class Rbac:
             if any(_allows(rule, asked) for rule in self._rules_of_binding(binding).rules):
                 return f"RBAC: allowed by {_described(binding, user)}"
         return ""
+
+    async def add_rules(self, user: UserInfo, namespace: str, found: RuleList) -> None:
+        """What ``user`` may do in ``namespace``, rule by rule."""
+        for rules in self.rules_of(user, namespace):
+            if rules.problem:
+                found.problems.append(rules.problem)
+            for rule in rules.rules:
+                if rule.resources:
+                    resource = authorization_v1.ResourceRule(
+                        verbs=rule.verbs,
+                        apiGroups=rule.apiGroups,
+                        resources=rule.resources,
+                        resourceNames=rule.resourceNames,
+                    )
+                    found.resources.append(resource)
+                if rule.nonResourceURLs:
+                    path = authorization_v1.NonResourceRule(verbs=rule.verbs, nonResourceURLs=rule.nonResourceURLs)
+                    found.paths.append(path)
 
     def rules_of(self, user: UserInfo, namespace: str) -> Iterator[Rules]:
         """The rules that ``user`` has in a namespace (or cluster-wide, if empty), a role at a time."""

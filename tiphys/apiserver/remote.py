@@ -19,11 +19,18 @@ from typing import TYPE_CHECKING, Any, Final
 
 import yaml
 
+from tiphys.base.clock import Clock
+
 if TYPE_CHECKING:
     import aiohttp
 
 ANSWER_BYTES_MAX: Final = 3 * 1024 * 1024
 CONNECTIONS_MAX: Final = 100
+#: Answers after which asking again may help. Source: kube-apiserver's webhooks, by behaviour.
+RETRIED: Final = frozenset({429, 500, 504})
+RETRIES: Final = 4
+RETRY_SECONDS: Final = 0.5
+RETRY_FACTOR: Final = 1.5
 
 
 class RemoteError(Exception):
@@ -162,6 +169,19 @@ class Remote:
         """The body of the answer to JSON. Raises RemoteError."""
         return await self._ask("POST", self.target.url + path, body, timeout_seconds)
 
+    async def post_patiently(self, body: bytes, clock: Clock) -> bytes:
+        """As ``post``, tried again for a few seconds while the server says that it is busy or has failed."""
+        wait = RETRY_SECONDS
+        for _ in range(RETRIES):
+            try:
+                return await self.post(body)
+            except RemoteError as problem:
+                if problem.code not in RETRIED:
+                    raise
+            await clock.sleep(wait)
+            wait *= RETRY_FACTOR
+        return await self.post(body)
+
     async def close(self) -> None:
         if self._session is not None:
             await self._session.close()
@@ -197,7 +217,10 @@ class Remote:
 
     def _connected(self, aiohttp: Any) -> "aiohttp.ClientSession":
         tls: Any = self.target.tls() if self.target.url.startswith("https:") else True
-        return aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=tls, limit=CONNECTIONS_MAX))
+        made: aiohttp.ClientSession = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(ssl=tls, limit=CONNECTIONS_MAX)
+        )
+        return made
 
 
 async def _bounded(content: "aiohttp.StreamReader") -> bytes:

@@ -10,10 +10,10 @@ from typing import Any, Final, TypeVar
 from tiphys.api import authentication_v1, authorization_v1, meta_v1
 from tiphys.api.scalars import Object
 from tiphys.apiserver import decoding
-from tiphys.apiserver.authentication import Authentication
+from tiphys.apiserver.authentication import Authentication, TokenProblem
+from tiphys.apiserver.authorization import Union
 from tiphys.apiserver.rbac import MASTERS, Rbac, groups_of
-from tiphys.apiserver.seams import Attributes, Authorizer, Context, ResourceRoute
-from tiphys.apiserver.tokens import TokenProblem
+from tiphys.apiserver.seams import Attributes, Context, ResourceRoute
 from tiphys.machinery import codec, errors, fields
 from tiphys.wire.exchange import Response, UserInfo
 
@@ -39,7 +39,7 @@ def body(context: Context, cls: type[T], group: str) -> T:
 class Reviews:
     """Handlers of all reviews."""
 
-    def __init__(self, authentication: Authentication, authorizer: Authorizer, rbac: Rbac) -> None:
+    def __init__(self, authentication: Authentication, authorizer: Union, rbac: Rbac) -> None:
         self._authentication = authentication
         self._authorizer = authorizer
         self._rbac = rbac
@@ -59,17 +59,16 @@ class Reviews:
         review = body(context, authentication_v1.TokenReview, AUTHENTICATION)
         if not review.spec.token:
             raise errors.BadRequest("token is required for TokenReview in authentication")
-        wanted = review.spec.audiences or ()
         status = review.status = authentication_v1.TokenReviewStatus()
         try:
-            user, audiences = self._authentication.review(review.spec.token, wanted)
+            found = await self._authentication.review(review.spec.token, review.spec.audiences or ())
         except TokenProblem as problem:
             status.error = str(problem)
             status.user = authentication_v1.UserInfo()
         else:
             status.authenticated = True
-            status.user = user_info(user)
-            status.audiences = list(audiences) or None
+            status.user = user_info(found.user)
+            status.audiences = list(found.audiences) or None
         return created(review)
 
     async def self_subject(self, context: Context) -> Response:
@@ -106,9 +105,14 @@ class Reviews:
         asked = asked_attributes(user, spec)
         decision = await self._authorizer.authorize(user, asked)
         reason = decision.reason
-        if decision.allowed and MASTERS not in user.groups:
+        if decision.allowed and not reason and MASTERS not in user.groups:
             reason = self._rbac.explanation(user, asked)
-        return authorization_v1.SubjectAccessReviewStatus(allowed=decision.allowed, reason=reason or None)
+        return authorization_v1.SubjectAccessReviewStatus(
+            allowed=decision.allowed,
+            denied=decision.denied or None,
+            reason=reason or None,
+            evaluationError=decision.error or None,
+        )
 
     async def self_subject_rules(self, context: Context) -> Response:
         review = body(context, authorization_v1.SelfSubjectRulesReview, AUTHORIZATION)
@@ -116,24 +120,14 @@ class Reviews:
         if not namespace:
             raise errors.BadRequest("no namespace on request")
         status = review.status = authorization_v1.SubjectRulesReviewStatus()
-        problems = []
-        for found in self._rbac.rules_of(context.user, namespace):
-            if found.problem:
-                problems.append(found.problem)
-            for rule in found.rules:
-                if rule.resources:
-                    resource = authorization_v1.ResourceRule(
-                        verbs=rule.verbs,
-                        apiGroups=rule.apiGroups,
-                        resources=rule.resources,
-                        resourceNames=rule.resourceNames,
-                    )
-                    status.resourceRules.append(resource)
-                if rule.nonResourceURLs:
-                    path = authorization_v1.NonResourceRule(verbs=rule.verbs, nonResourceURLs=rule.nonResourceURLs)
-                    status.nonResourceRules.append(path)
-        if problems:
-            status.evaluationError = errors.aggregate(problems)
+        found = await self._authorizer.rules(context.user, namespace)
+        status.resourceRules, status.nonResourceRules, status.incomplete = (
+            found.resources,
+            found.paths,
+            found.incomplete,
+        )
+        if found.problems:
+            status.evaluationError = errors.aggregate(found.problems)
         return created(review)
 
 

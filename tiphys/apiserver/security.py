@@ -13,8 +13,12 @@ from tiphys.apiserver import admission, pki
 from tiphys.apiserver.aggregation.aggregator import Aggregator
 from tiphys.apiserver.aggregation.catalog import Catalog
 from tiphys.apiserver.aggregation.upstream import Credentials
-from tiphys.apiserver.authentication import Authentication, Certificates, StaticTokens
+from tiphys.apiserver.authentication import Authentication
+from tiphys.apiserver.authentication import build as authenticators
+from tiphys.apiserver.authentication.impersonation import Impersonation
+from tiphys.apiserver.authentication.serviceaccounts import Tokens
 from tiphys.apiserver.authorization import NodeAuthorizer, Union
+from tiphys.apiserver.authorization import configuration as authorizers
 from tiphys.apiserver.bootstrap import aggregation, bootstrap
 from tiphys.apiserver.bootstrap.service import Place
 from tiphys.apiserver.config import ApiServerConfig, SecurityConfig
@@ -27,7 +31,6 @@ from tiphys.apiserver.relay import Nodes, Proxies, Streams
 from tiphys.apiserver.reviews import Reviews
 from tiphys.apiserver.seams import Context, Objects, RawRoute, ResourceRoute, Seams
 from tiphys.apiserver.tokenrequest import TokenRequests
-from tiphys.apiserver.tokens import Tokens
 from tiphys.base.clock import Clock
 from tiphys.base.ids import Ids
 from tiphys.resources import table
@@ -71,18 +74,16 @@ class Security:
         ours = Credentials(security.proxy_client_certificate, security.proxy_client_key)
         self.aggregator = Aggregator(objects, self.catalog, clock, ours, random.Random())
         self.rbac = Rbac(objects)
-        self.authorizer = Union((NodeAuthorizer(objects), self.rbac))
+        self._authorizing = authorizers.Parts(objects, self.rbac, NodeAuthorizer(objects), clock)
+        self._authorizers = authorizers.build(security, self._authorizing)
+        self.authorizer = Union(self._authorizers.authorizers)
         self.metrics = Metrics(clock, self._stored)
         self.admission = admission.build(
             security, admission.Tools(objects, ids, clock, self.rbac, self.authorizer, self.catalog)
         )
-        key = security.service_account_key
-        self.tokens = Tokens.from_file(key, objects, clock, ids, security.issuer) if key else None
-        static = StaticTokens.from_file(security.token_file)
-        certificates = Certificates(clock)
-        self.authentication = Authentication(
-            certificates, static, self.tokens, self.authorizer, anonymous=security.anonymous
-        )
+        self._authenticators = authenticators.build(security, config, objects, clock, ids)
+        self.tokens = self._authenticators.authenticators.service_accounts
+        self.authentication = Authentication(self._authenticators.authenticators, Impersonation(self.authorizer))
 
     def seams(self) -> Seams:
         return Seams(

@@ -21,11 +21,12 @@ from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 from aiohttp.http_parser import RawRequestMessage
 
 from tiphys.apiserver.config import ApiServerConfig
+from tiphys.apiserver.headers import SharedHeaders
 from tiphys.apiserver.registry.endpoint import JSON_HEADERS
 from tiphys.apiserver.seams import Upgrade
 from tiphys.base.clock import Clock
 from tiphys.machinery import codec, errors
-from tiphys.wire.exchange import Handler, Request, Response
+from tiphys.wire.exchange import Handler, Repeated, Request, Response, header_values
 
 KEEPALIVE_SECONDS: Final = 300.0
 # Larger answers are handed over in pieces, so that a slow client does not hold them twice.
@@ -171,7 +172,7 @@ def _headers(message: RawRequestMessage) -> Mapping[str, str]:
     found: dict[str, str] = {}
     for name, value in message.headers.items():
         lower = name.lower()
-        found[lower] = f"{found[lower]}, {value}" if lower in found else value
+        found[lower] = Repeated([*header_values(found, lower), value]) if lower in found else value
     return found
 
 
@@ -216,6 +217,24 @@ def _head(status: int, headers: Mapping[str, str]) -> bytes:
 _HEADS: Final = {status: _head(status, JSON_HEADERS) for status in _REASONS}
 
 
+def _head_of(response: Response) -> bytes:
+    """Status line and headers; kept for headers that many answers share."""
+    headers = response.headers
+    if headers is JSON_HEADERS:
+        return _HEADS[response.status]
+    if not isinstance(headers, SharedHeaders):
+        return _head(response.status, headers)
+    head = headers.heads.get(response.status)
+    if head is None:
+        head = headers.heads[response.status] = _head(response.status, headers)
+    return head
+
+
+def _line_safe(text: str) -> bytes:
+    """What a client has sent may not end the line it is shown in."""
+    return text.encode("ascii", "replace").replace(b"\r", b"").replace(b"\n", b"")
+
+
 class _Answer:
     """What aiohttp takes for a response: it asks to ``prepare`` and to ``write_eof``."""
 
@@ -236,7 +255,9 @@ class _Answer:
             self.keep_alive = False
             await _take_over(request, transport, response)
             return
-        head = _HEADS[response.status] if response.headers is JSON_HEADERS else _head(response.status, response.headers)
+        head = _head_of(response)
+        if response.audit_id:
+            head += b"Audit-Id: %b\r\n" % _line_safe(response.audit_id)
         if not self.keep_alive and "Connection" not in response.headers:
             head += b"Connection: close\r\n"
         if response.stream is not None and request.method != "HEAD":

@@ -8,9 +8,9 @@ from datetime import timedelta
 from typing import Any, Final
 
 from tiphys.api import authentication_v1
+from tiphys.apiserver.authentication.serviceaccounts import Private, Reference, Tokens
 from tiphys.apiserver.reviews import AUTHENTICATION, body, created
 from tiphys.apiserver.seams import Context, ResourceRoute
-from tiphys.apiserver.tokens import Private, Reference, Tokens
 from tiphys.machinery import errors, fields, times
 from tiphys.machinery.goformat import quote
 from tiphys.wire.exchange import Response
@@ -51,12 +51,16 @@ class TokenRequests:
 
     def _fill(self, context: Context, request: authentication_v1.TokenRequest, account: Any) -> None:
         spec = request.spec
-        seconds = lifetime = spec.expirationSeconds or SECONDS_DEFAULT
+        asked = seconds = lifetime = spec.expirationSeconds or SECONDS_DEFAULT
         private = self._bound(context, spec.boundObjectRef, account)
         now = context.clock.now()
         warn_after = 0
         own = set(spec.audiences or ()) & set(self._tokens.audiences)
-        if seconds == PROJECTED_SECONDS and private.pod is not None and own:
+        bound = self._tokens.expiration_max_seconds
+        if bound and seconds > bound:
+            seconds = lifetime = spec.expirationSeconds = bound
+            context.attributes.warnings.append(f"requested expiration of {asked} seconds shortened to {bound} seconds")
+        if self._tokens.extends_expiration and seconds == PROJECTED_SECONDS and private.pod is not None and own:
             lifetime = EXTENDED_SECONDS
             warn_after = int(now.timestamp()) + seconds
         private = Private(

@@ -18,6 +18,27 @@ class UserInfo:
     uid: str = ""
     groups: tuple[str, ...] = ()
     extra: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    #: Who acts as this user, by impersonation.
+    impersonator: "UserInfo | None" = field(default=None, compare=False, repr=False)
+
+
+class Repeated(str):
+    """A header that came several times: joined by commas for most readers, and each value by itself in ``values``."""
+
+    values: tuple[str, ...]
+
+    def __new__(cls, values: Sequence[str]) -> "Repeated":
+        made = super().__new__(cls, ", ".join(values))
+        made.values = tuple(values)
+        return made
+
+
+def header_values(headers: Mapping[str, str], name: str) -> tuple[str, ...]:
+    """Each value of a header, as often as it came; commas inside of values are no separators."""
+    found = headers.get(name)
+    if found is None:
+        return ()
+    return found.values if isinstance(found, Repeated) else (found,)
 
 
 @dataclass(slots=True)
@@ -34,6 +55,8 @@ class Request:
     peer_certificate: bytes | None = None
     #: Set by in-process transports, whose caller is who it says; authentication is then skipped.
     user: UserInfo | None = None
+    #: What authentication wants the client to be warned of.
+    warnings: Sequence[str] = ()
 
 
 class Sink(Protocol):
@@ -60,6 +83,8 @@ class Response:
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
     stream: Callable[[Sink], Awaitable[None]] | None = None
+    #: The ``Audit-Id`` header; apart from the others, which many answers share.
+    audit_id: str = ""
 
 
 Handler = Callable[[Request], Awaitable[Response]]

@@ -20,7 +20,7 @@ class Flag:
     """``--name`` sets ``field`` of the API server's configuration, of its security, or of where it stores."""
 
     name: str
-    part: Literal["server", "security", "storage"]
+    part: Literal["server", "security", "storage", "audit"]
     field: str
     read: Read
     help: str
@@ -64,6 +64,11 @@ def whole_seconds(values: Sequence[str]) -> float:
 def listed(values: Sequence[str]) -> tuple[str, ...]:
     """Comma-separated, given once or several times."""
     return tuple(part.strip() for value in values for part in value.split(",") if part.strip())
+
+
+def repeated(values: Sequence[str]) -> tuple[str, ...]:
+    """Given once or several times; commas belong to the values."""
+    return tuple(values)
 
 
 def port_range(values: Sequence[str]) -> tuple[int, int]:

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from tiphys.apiserver.config import ApiServerConfig, SecurityConfig, StorageConfig
-from tiphys.apiserver.flags import aggregation, features, serving, storage
+from tiphys.apiserver.flags import access, aggregation, features, flow, serving, storage
 from tiphys.apiserver.flags.flag import Flag, FlagError
 
-SUBJECTS: Final = (aggregation, features, serving, storage)
+SUBJECTS: Final = (access, aggregation, features, flow, serving, storage)
 FLAGS: Final[Mapping[str, Flag]] = {flag.name: flag for module in SUBJECTS for flag in module.FLAGS}
 
 
@@ -26,14 +26,14 @@ def parse(arguments: Sequence[str], settings: Settings) -> Settings:
     """``settings`` with what ``arguments`` say: ``--name=value``, ``--name value``, or a bare ``--switch``; the
     dashes may be missing. Raises FlagError."""
     given = _values(arguments)
-    changes: dict[str, dict[str, Any]] = {"server": {}, "security": {}, "storage": {}}
+    changes: dict[str, dict[str, Any]] = {"server": {}, "security": {}, "storage": {}, "audit": {}}
     for flag, values in given.values():
         try:
             changes[flag.part][flag.field] = flag.read(values)
         except ValueError as problem:
             raise FlagError(f"--{flag.name}={values[-1]}: {problem}") from problem
     return Settings(
-        replace(settings.server, **changes["server"]),
+        replace(settings.server, **changes["server"], audit=replace(settings.server.audit, **changes["audit"])),
         replace(settings.security, **changes["security"]),
         replace(settings.storage, **changes["storage"]),
     )

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from tiphys.apiserver.flags.flag import Flag, boolean, number, port_range, seconds, text, whole_seconds
+from tiphys.apiserver.flags.flag import Flag, number, port_range, seconds, text, whole_seconds
 
 FLAGS: Final = (
     Flag("bind-address", "server", "host", text, "The address to listen on."),
@@ -16,10 +16,6 @@ FLAGS: Final = (
     Flag("request-timeout", "server", "request_timeout_seconds", seconds, "How long a request may take."),
     Flag("min-request-timeout", "server", "watch_timeout_seconds_min", whole_seconds, "Seconds a watch lives."),
     Flag("max-requests-inflight", "server", "requests_in_flight_max", number, "Requests served at the same time."),
-    Flag("service-account-signing-key-file", "security", "service_account_key", text, "Signs tokens, PEM."),
-    Flag("service-account-issuer", "security", "issuer", text, "Who issues service account tokens."),
-    Flag("token-auth-file", "security", "token_file", text, "Static tokens, CSV: token,user,uid,groups."),
-    Flag("anonymous-auth", "security", "anonymous", boolean, "Whether strangers may ask.", switch=True),
     Flag("kubelet-certificate-authority", "security", "kubelet_ca", text, "The CA of kubelets' certificates."),
     Flag("kubelet-client-certificate", "security", "kubelet_client_certificate", text, "Who we are to kubelets."),
     Flag("kubelet-client-key", "security", "kubelet_client_key", text, "The key of that certificate."),

@@ -1,0 +1,98 @@
+"""Flags of authentication and authorization."""
+
+from typing import Final
+
+from tiphys.apiserver.flags.flag import Flag, boolean, listed, repeated, seconds, text
+
+FLAGS: Final = (
+    Flag("anonymous-auth", "security", "anonymous", boolean, "Whether strangers may ask.", switch=True),
+    Flag("token-auth-file", "security", "token_file", text, "Static tokens, CSV: token,user,uid,groups."),
+    Flag("basic-auth-file", "security", "basic_auth_file", text, "Passwords, CSV: password,user,uid,groups."),
+    Flag(
+        "enable-bootstrap-token-auth", "security", "bootstrap_tokens", boolean, "Accept bootstrap tokens.", switch=True
+    ),
+    Flag("requestheader-client-ca-file", "server", "requestheader_client_ca", text, "The CA of proxies, PEM."),
+    Flag("requestheader-allowed-names", "security", "requestheader_allowed_names", listed, "Who may be a proxy."),
+    Flag("requestheader-username-headers", "security", "requestheader_username_headers", listed, "Hold the user."),
+    Flag("requestheader-uid-headers", "security", "requestheader_uid_headers", listed, "Hold the user's uid."),
+    Flag("requestheader-group-headers", "security", "requestheader_group_headers", listed, "Hold the groups."),
+    Flag("requestheader-extra-headers-prefix", "security", "requestheader_extra_prefixes", listed, "Begin extras."),
+    Flag("service-account-signing-key-file", "security", "service_account_key", text, "Signs tokens, PEM."),
+    Flag("service-account-key-file", "security", "service_account_key_files", repeated, "Check tokens, PEM."),
+    Flag("service-account-issuer", "security", "issuers", repeated, "Who issues tokens; the first one signs."),
+    Flag("service-account-jwks-uri", "security", "service_account_jwks_uri", text, "Where the keys are said to be."),
+    Flag("api-audiences", "security", "api_audiences", listed, "What the server is called in tokens."),
+    Flag(
+        "service-account-max-token-expiration",
+        "security",
+        "service_account_expiration_max_seconds",
+        seconds,
+        "How long tokens may live.",
+    ),
+    Flag(
+        "service-account-extend-token-expiration",
+        "security",
+        "service_account_extend_expiration",
+        boolean,
+        "Whether Pods' tokens live on for programs that read them once.",
+        switch=True,
+    ),
+    Flag(
+        "service-account-lookup",
+        "security",
+        "service_account_lookup",
+        boolean,
+        "Whether tokens end with their Secret.",
+        switch=True,
+    ),
+    Flag("oidc-issuer-url", "security", "oidc_issuer_url", text, "Issuer of OpenID Connect tokens."),
+    Flag("oidc-client-id", "security", "oidc_client_id", text, "Whom those tokens are for."),
+    Flag("oidc-ca-file", "security", "oidc_ca_file", text, "The issuer's CA, PEM; without it the system's."),
+    Flag("oidc-username-claim", "security", "oidc_username_claim", text, "The claim that names the user."),
+    Flag("oidc-username-prefix", "security", "oidc_username_prefix", text, "What is put before it; - for nothing."),
+    Flag("oidc-groups-claim", "security", "oidc_groups_claim", text, "The claim that names the groups."),
+    Flag("oidc-groups-prefix", "security", "oidc_groups_prefix", text, "What is put before them."),
+    Flag("oidc-required-claim", "security", "oidc_required_claims", repeated, "key=value that tokens must have."),
+    Flag("oidc-signing-algs", "security", "oidc_signing_algs", listed, "Algorithms that are accepted."),
+    Flag("authentication-config", "security", "authentication_config", text, "AuthenticationConfiguration, YAML."),
+    Flag(
+        "authentication-token-webhook-config-file",
+        "security",
+        "token_webhook_file",
+        text,
+        "Who is asked about tokens, a kubeconfig.",
+    ),
+    Flag("authentication-token-webhook-version", "security", "token_webhook_version", text, "v1 or v1beta1."),
+    Flag(
+        "authentication-token-webhook-cache-ttl",
+        "security",
+        "token_webhook_cache_seconds",
+        seconds,
+        "How long its answers are kept.",
+    ),
+    Flag("authorization-mode", "security", "authorization_modes", listed, "Who decides, in this order."),
+    Flag("authorization-policy-file", "security", "authorization_policy_file", text, "Policies of mode ABAC."),
+    Flag(
+        "authorization-webhook-config-file",
+        "security",
+        "authorization_webhook_file",
+        text,
+        "Who is asked in mode Webhook, a kubeconfig.",
+    ),
+    Flag("authorization-webhook-version", "security", "authorization_webhook_version", text, "v1 or v1beta1."),
+    Flag(
+        "authorization-webhook-cache-authorized-ttl",
+        "security",
+        "authorization_cache_authorized_seconds",
+        seconds,
+        "How long a yes is kept.",
+    ),
+    Flag(
+        "authorization-webhook-cache-unauthorized-ttl",
+        "security",
+        "authorization_cache_unauthorized_seconds",
+        seconds,
+        "How long a no is kept.",
+    ),
+    Flag("authorization-config", "security", "authorization_config", text, "AuthorizationConfiguration, YAML."),
+)
