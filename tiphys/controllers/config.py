@@ -23,5 +23,9 @@ class Config:
     #: Finished Pods kept in the whole cluster before the oldest are removed.
     terminated_pod_threshold: int = 12500
     pod_gc_period_seconds: float = 20.0
+    #: Where a node keeps the directories of local-path volumes whose class names no other place.
+    local_path_directory: str = "/var/lib/tiphys/local-path"
+    #: Removes such a directory, in a Pod on its node: any image that has /bin/sh.
+    local_path_image: str = "tiphys.dev/host:latest"
     #: Names of controllers to run; empty for all.
     only: tuple[str, ...] = ()

@@ -16,11 +16,14 @@ from tiphys.controllers.deployment.controller import DeploymentController
 from tiphys.controllers.disruption.controller import DisruptionController
 from tiphys.controllers.endpoints.controller import EndpointsController
 from tiphys.controllers.endpointslice.controller import EndpointSliceController
+from tiphys.controllers.ephemeralvolume.controller import EphemeralVolumeController
 from tiphys.controllers.garbagecollector.controller import GarbageCollector
 from tiphys.controllers.job.controller import JobController
+from tiphys.controllers.localpath.controller import LocalPathController
 from tiphys.controllers.namespace.controller import NamespaceController
 from tiphys.controllers.nodeipam.controller import NodeIpamController
 from tiphys.controllers.nodelifecycle.controller import NodeLifecycleController
+from tiphys.controllers.persistentvolume.controller import PersistentVolumeController
 from tiphys.controllers.podautoscaler.controller import PodAutoscalerController
 from tiphys.controllers.podgc.controller import PodGCController
 from tiphys.controllers.replicaset.controller import ReplicaSetController
@@ -31,6 +34,7 @@ from tiphys.controllers.serviceaccount.controller import ServiceAccountControlle
 from tiphys.controllers.statefulset.controller import StatefulSetController
 from tiphys.controllers.tainteviction.controller import TaintEvictionController
 from tiphys.controllers.ttlafterfinished.controller import TTLAfterFinishedController
+from tiphys.controllers.volumeprotection.controller import ClaimProtectionController, VolumeProtectionController
 
 #: One row per controller. See docs/design/controllers.md, "How to add a controller".
 CONTROLLERS: tuple[type[Controller], ...] = (
@@ -54,6 +58,11 @@ CONTROLLERS: tuple[type[Controller], ...] = (
     TaintEvictionController,
     NodeIpamController,
     PodGCController,
+    PersistentVolumeController,
+    ClaimProtectionController,
+    VolumeProtectionController,
+    EphemeralVolumeController,
+    LocalPathController,
     # It counts what all others watch.
     ResourceQuotaController,
     # Last: it shares the informers that the others have asked for.

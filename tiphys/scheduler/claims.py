@@ -11,12 +11,12 @@ from collections.abc import Callable
 from tiphys.api import core_v1
 from tiphys.base.clock import Clock
 from tiphys.client import Client
+from tiphys.resources.storage.volumes import BOUND_BY_CONTROLLER, SELECTED_NODE, is_bound
 from tiphys.scheduler.cluster import InformedVolumes
-from tiphys.scheduler.plugins.volume_binding import SELECTED_NODE, VolumeBinding, claims_of, is_bound
+from tiphys.scheduler.plugins.volume_binding import VolumeBinding, claims_of
 from tiphys.scheduler.pods import PodInfo
 
 BIND_TIMEOUT_SECONDS = 600.0
-BOUND_BY_CONTROLLER = "pv.kubernetes.io/bound-by-controller"
 
 
 class NotBound(Exception):

@@ -13,15 +13,12 @@ from typing import Any, Protocol
 import numpy as np
 
 from tiphys.api import core_v1, storage_v1
-from tiphys.machinery import quantity, selectors
+from tiphys.resources.storage import volumes as rules
 from tiphys.scheduler.events import NodeChanged, VolumesChanged
 from tiphys.scheduler.nodes import Bools, NodeTable
 from tiphys.scheduler.plugins.interface import Plugin, Rows
 from tiphys.scheduler.plugins.node_affinity import selector_matches
 from tiphys.scheduler.pods import PodInfo
-
-NO_PROVISIONER = "kubernetes.io/no-provisioner"
-SELECTED_NODE = "volume.kubernetes.io/selected-node"
 
 
 class Volumes(Protocol):
@@ -64,13 +61,8 @@ def claims_of(info: PodInfo) -> Iterator[tuple[str, bool]]:
             yield f"{info.pod.metadata.name}-{volume.name}", True
 
 
-def is_bound(claim: core_v1.PersistentVolumeClaim) -> bool:
-    annotations = claim.metadata.annotations
-    return bool(claim.spec.volumeName) and "pv.kubernetes.io/bind-completed" in annotations
-
-
 def waits_for_consumer(claim: core_v1.PersistentVolumeClaim, volumes: Volumes) -> bool:
-    found = volumes.find_class(claim.spec.storageClassName or "")
+    found = volumes.find_class(rules.class_of(claim))
     return found is not None and found.volumeBindingMode == "WaitForFirstConsumer" and not claim.spec.volumeName
 
 
@@ -79,26 +71,6 @@ def reaches(node: core_v1.Node, volume: core_v1.PersistentVolume) -> bool:
     if affinity is None or affinity.required is None:
         return True
     return selector_matches(affinity.required.nodeSelectorTerms, node)
-
-
-def satisfies(volume: core_v1.PersistentVolume, claim: core_v1.PersistentVolumeClaim) -> bool:
-    """Whether the volume may become the claim's, nodes apart."""
-    ref = volume.spec.claimRef
-    if ref is not None and (ref.namespace, ref.name) != (claim.metadata.namespace, claim.metadata.name):
-        return False
-    if ref is None and (volume.status.phase or "Available") != "Available":
-        return False
-    wanted = ((claim.spec.resources and claim.spec.resources.requests) or {}).get("storage", "0")
-    return (
-        (volume.spec.storageClassName or "") == (claim.spec.storageClassName or "")
-        and (volume.spec.volumeMode or "Filesystem") == (claim.spec.volumeMode or "Filesystem")
-        and set(claim.spec.accessModes or ()) <= set(volume.spec.accessModes or ())
-        and quantity.compare((volume.spec.capacity or {}).get("storage", "0"), wanted) >= 0
-        and (
-            claim.spec.selector is None
-            or selectors.from_label_selector(claim.spec.selector).matches(volume.metadata.labels)
-        )
-    )
 
 
 class VolumeBinding(Plugin):
@@ -123,10 +95,10 @@ class VolumeBinding(Plugin):
         if claim is None:
             return [name]
         state = [claim.metadata.uid, claim.metadata.resourceVersion]
-        if is_bound(claim):
+        if rules.is_bound(claim):
             volume = self._volumes.find_volume(claim.spec.volumeName or "")
             return [*state, volume.metadata.resourceVersion if volume is not None else ""]
-        found = self._volumes.volumes_of_class(claim.spec.storageClassName or "")
+        found = self._volumes.volumes_of_class(rules.class_of(claim))
         return [*state, *(volume.metadata.resourceVersion for volume in found)]
 
     def refusal(self, info: PodInfo) -> str:
@@ -142,7 +114,7 @@ class VolumeBinding(Plugin):
                 )
             if claim.metadata.deletionTimestamp is not None:
                 return f'persistentvolumeclaim "{name}" is being deleted'
-            if not is_bound(claim) and not waits_for_consumer(claim, self._volumes):
+            if not rules.is_bound(claim) and not waits_for_consumer(claim, self._volumes):
                 return "pod has unbound immediate PersistentVolumeClaims"
         return ""
 
@@ -156,7 +128,7 @@ class VolumeBinding(Plugin):
             claim = self._volumes.find_claim(info.namespace, name)
             if claim is None:
                 continue
-            if is_bound(claim):
+            if rules.is_bound(claim):
                 volume = self._volumes.find_volume(claim.spec.volumeName or "")
                 missing |= volume is None
                 conflict |= volume is not None and not reaches(node, volume)
@@ -173,18 +145,14 @@ class VolumeBinding(Plugin):
 
     def find_static(self, claim: core_v1.PersistentVolumeClaim, node: core_v1.Node) -> core_v1.PersistentVolume | None:
         """The smallest volume of those that are there already and will do."""
-        fitting = [
-            volume
-            for volume in self._volumes.volumes_of_class(claim.spec.storageClassName or "")
-            if satisfies(volume, claim) and reaches(node, volume)
-        ]
-        return min(fitting, key=lambda v: quantity.value((v.spec.capacity or {}).get("storage", "0")), default=None)
+        candidates = self._volumes.volumes_of_class(rules.class_of(claim))
+        return rules.best_match(claim, candidates, lambda volume: reaches(node, volume))
 
     def _provisions(self, claim: core_v1.PersistentVolumeClaim, node: core_v1.Node) -> bool:
-        found = self._volumes.find_class(claim.spec.storageClassName or "")
-        if found is None or not found.provisioner or found.provisioner == NO_PROVISIONER:
+        found = self._volumes.find_class(rules.class_of(claim))
+        if found is None or not found.provisioner or found.provisioner == rules.NO_PROVISIONER:
             return False
-        selected = claim.metadata.annotations.get(SELECTED_NODE)
+        selected = claim.metadata.annotations.get(rules.SELECTED_NODE)
         if selected and selected != node.metadata.name:
             return False
         topologies = found.allowedTopologies
