@@ -84,9 +84,10 @@ class Keeper:
             self._changed.clear()
             try:
                 failures = 0 if await self._check() else failures + 1
-            except errors.StatusError as problem:
+            except Exception as problem:
+                # Whatever the other side has sent, or the store refused: the next look may be luckier.
                 failures += 1
-                log.warning("APIService status cannot be written", extra={"name": self._name}, exc_info=problem)
+                log.warning("APIService cannot be checked", extra={"api_service": self._name}, exc_info=problem)
             await self._wait(CHECK_SECONDS if not failures else min(CHECK_SECONDS, RETRY_SECONDS * 2 ** (failures - 1)))
 
     async def _wait(self, seconds: float) -> None:
@@ -168,7 +169,7 @@ class Keeper:
             async with asyncio.timeout(ANSWER_SECONDS):
                 await self._learn_resources()
         except (TimeoutError, Unreachable, ValueError) as problem:
-            log.warning("discovery of an aggregated server failed: %s", problem, extra={"name": self._name})
+            log.warning("discovery of an aggregated server failed: %s", problem, extra={"api_service": self._name})
             self._link("Stale")
             return False
         self._link("Current")
@@ -176,7 +177,7 @@ class Keeper:
             async with asyncio.timeout(ANSWER_SECONDS):
                 await self._learn_schemas()
         except (TimeoutError, Unreachable, ValueError) as problem:
-            log.warning("OpenAPI of an aggregated server failed: %s", problem, extra={"name": self._name})
+            log.warning("OpenAPI of an aggregated server failed: %s", problem, extra={"api_service": self._name})
             return False
         return True
 
