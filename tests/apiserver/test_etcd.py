@@ -104,7 +104,9 @@ async def test_requests_end_and_recover_when_etcd_is_away(etcd: Cluster) -> None
         assert await stored.checks["etcd"]() == ""
         async with api.watching(MAPS, resourceVersion=str(api.store.revision)) as lines:
             member.kill()
-            assert (await api.call("GET", f"{MAPS}/a"))[0] == 500
+            code, refusal = await api.call("GET", f"{MAPS}/a")
+            assert (code, refusal.get("reason")) == (500, None)
+            assert refusal["message"].startswith(f"etcd {member.url}: ")
             assert (await api.call("POST", MAPS, config_map("b")))[0] == 500
             assert "Connection refused" in await stored.checks["etcd"]()
             # What is allowed to be old needs no etcd.

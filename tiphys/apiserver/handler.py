@@ -21,7 +21,7 @@ from tiphys.apiserver.table import include_of
 from tiphys.machinery import codec, errors, fields
 from tiphys.machinery.goformat import quote
 from tiphys.resources.rules import Resource, Subresource
-from tiphys.store.interface import StoreError
+from tiphys.store.interface import StoreError, Unavailable
 from tiphys.wire.exchange import Request, Response
 
 log = logging.getLogger(__name__)
@@ -91,7 +91,7 @@ class Handler:
             return self._refusal(problem)
         except StoreError as problem:
             log.warning("store failed", extra={"path": request.path}, exc_info=problem)
-            return self._refusal(errors.InternalError(f"storage: {type(problem).__name__}: {problem}"))
+            return self._refusal(_store_refusal(problem))
 
     async def _bounded(self, request: Request, attributes: Attributes) -> Response:
         """Serve within the bounds on time and on requests at once."""
@@ -250,6 +250,13 @@ class Handler:
             if body is response.body and headers is response.headers
             else Response(response.status, headers, body)
         )
+
+
+def _store_refusal(problem: StoreError) -> errors.StatusError:
+    """What the medium says goes out as it is, as from kube-apiserver: ``etcdserver: request timed out``."""
+    if isinstance(problem, Unavailable):
+        return errors.StatusError(str(problem))
+    return errors.InternalError(str(problem))
 
 
 def _is_long_running(attributes: Attributes) -> bool:

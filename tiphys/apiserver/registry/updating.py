@@ -198,7 +198,8 @@ async def _attempt(call: Call, strategy: Strategy[Any], entry: Entry, old: Any, 
             revision = await services.store.delete(entry.key, expected=entry.revision)
             await services.cache.wait(revision)
             return endpoint.entry(entry.key, value, entry.revision)
-        if endpoint.same(entry, value) or ownership.only_times_differ(obj, old):
+        unchanged = endpoint.same(entry, value) or ownership.only_times_differ(obj, old)
+        if unchanged and not services.store.stale(entry.key):
             return entry
         revision = await services.store.put(entry.key, value, expected=entry.revision, ttl_seconds=endpoint.ttl_seconds)
         await services.cache.wait(revision)
