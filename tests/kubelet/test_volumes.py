@@ -149,7 +149,37 @@ async def test_missing_secret_is_said_and_waited_for(node: Node) -> None:
     await node.until(is_ready)
 
 
-async def test_claims_are_refused_clearly(node: Node) -> None:
-    await node.create(volumes=[{"name": "v", "persistentVolumeClaim": {"claimName": "data"}}])
-    why = 'persistentvolumeclaim "data": persistent volumes are not available on this node'
-    await node.until_event("FailedMount", f'MountVolume.SetUp failed for volume "v" : {why}')
+async def test_a_claim_is_waited_for_and_its_volume_mounted(node: Node, tmp_path: Path) -> None:
+    claims = node.client.of(core_v1.PersistentVolumeClaim)
+    asked = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}, "volumeName": "pv"}
+    body = {"metadata": {"name": "data", "namespace": "default"}, "spec": asked}
+    claim = await claims.create(codec.convert(core_v1.PersistentVolumeClaim, body))
+    await node.create(
+        volumes=[{"name": "v", "persistentVolumeClaim": {"claimName": "data", "readOnly": True}}],
+        containers=[container(volumeMounts=[{"name": "v", "mountPath": "/d"}])],
+    )
+    why = "Unable to attach or mount volumes: error processing PVC default/data: PVC is not bound"
+    await node.until_event("FailedMount", why)
+    spec = {
+        "accessModes": ["ReadWriteOnce"],
+        "capacity": {"storage": "1Gi"},
+        "local": {"path": str(tmp_path)},
+        "claimRef": {"namespace": "default", "name": "data", "uid": claim.metadata.uid},
+    }
+    terms = [{"matchExpressions": [{"key": "a", "operator": "DoesNotExist"}]}]
+    spec["nodeAffinity"] = {"required": {"nodeSelectorTerms": terms}}
+    volume = codec.convert(core_v1.PersistentVolume, {"metadata": {"name": "pv"}, "spec": spec})
+    await node.client.of(core_v1.PersistentVolume).create(volume)
+    await claims.patch("data", "default", {"status": {"phase": "Bound"}}, "merge", subresource="status")
+    await node.until(is_ready)
+    mount = next(m for m in node.runtime.container("main").config.mounts if m.container_path == "/d")
+    assert mount.host_path == str(tmp_path) and mount.readonly
+
+
+async def test_kinds_of_volumes_that_are_not_there_are_named(node: Node) -> None:
+    await node.create(volumes=[{"name": "v", "persistentVolumeClaim": {"claimName": "none"}}])
+    await node.until_event(
+        "FailedMount",
+        "Unable to attach or mount volumes: error processing PVC default/none: failed to fetch PVC from API server: "
+        'persistentvolumeclaims "none" not found',
+    )

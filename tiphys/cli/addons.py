@@ -1,13 +1,14 @@
-"""Objects that a cluster has from the start besides those of the API server: the DNS Service.
+"""Objects that a cluster has from the start besides those of the API server: the DNS Service, a default class.
 
 Source: Kubernetes docs, "DNS for Services and Pods"; names and labels are those that clients look for.
 """
 
-from tiphys.api import core_v1, discovery_v1, meta_v1
+from tiphys.api import core_v1, discovery_v1, meta_v1, storage_v1
 from tiphys.cli import addresses
 from tiphys.cli.cluster import ClusterConfig
 from tiphys.client import Client
 from tiphys.machinery import errors
+from tiphys.resources.storage import local_path
 
 NAMESPACE = "kube-system"
 NAME = "kube-dns"
@@ -53,9 +54,21 @@ def dns_endpoints(config: ClusterConfig) -> discovery_v1.EndpointSlice:
     )
 
 
+def storage_class() -> storage_v1.StorageClass:
+    """Volumes are directories of the node that its first Pod runs on."""
+    return storage_v1.StorageClass(
+        metadata=meta_v1.ObjectMeta(
+            name=local_path.CLASS, annotations={"storageclass.kubernetes.io/is-default-class": "true"}
+        ),
+        provisioner=local_path.PROVISIONER,
+        reclaimPolicy="Delete",
+        volumeBindingMode="WaitForFirstConsumer",
+    )
+
+
 async def ensure(client: Client, config: ClusterConfig) -> None:
     """Create what is missing; what is there is the user's to change."""
-    for obj in (dns_service(config), dns_endpoints(config)):
+    for obj in (dns_service(config), dns_endpoints(config), storage_class()):
         objects = client.of(type(obj))
         try:
             # Looked for first: creating a Service again is refused for its address, not for its name.

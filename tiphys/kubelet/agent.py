@@ -7,7 +7,7 @@ does when it fails is answered to the worker, which decides when to try again.
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 from tiphys.api import core_v1
@@ -32,7 +32,7 @@ from tiphys.kubelet.messages import termination_message
 from tiphys.kubelet.objects import PodSources
 from tiphys.kubelet.prober import ProbeErrored, Target
 from tiphys.kubelet.probing import run_probe
-from tiphys.kubelet.volumes import payload, plan
+from tiphys.kubelet.volumes import claims, payload, plan
 from tiphys.kubelet.volumes.manager import VolumeFault
 from tiphys.machinery import errors
 from tiphys.machinery.goformat import quote
@@ -54,6 +54,8 @@ class PodAgent:
         self.uid = pod.metadata.uid
         self._gone = gone
         self._files_written = False
+        #: The volumes behind the Pod's claims, once they are known.
+        self._claimed: Mapping[str, plan.PlannedVolume] = {}
         #: When it came to this kubelet, until it runs; None for one that ran before.
         self._seen_at = context.clock.monotonic() if pod.status.phase == "Pending" else None
         self._writer = statuswriter.StatusWriter(context, pod)
@@ -176,7 +178,7 @@ class PodAgent:
         return downward.Itself(self.pod, ips, self.context.config.node_ips, self.context.allocatable)
 
     def _volumes(self) -> list[plan.PlannedVolume]:
-        return plan.planned_volumes(self.pod, self.context.pod_directory(self.uid))
+        return plan.planned_volumes(self.pod, self.context.pod_directory(self.uid), self._claimed)
 
     async def _prepare_volumes(self) -> None:
         try:
@@ -189,6 +191,7 @@ class PodAgent:
         self.post(w.VolumesReady())
 
     async def _set_up_volumes(self) -> None:
+        await self._find_claimed()
         planned = self._volumes()
         everyone = [c for _, c in restart.containers_of(self.pod)]
         in_volumes = [key for p in planned for key in payload.objects_of(p.volume)]
@@ -198,6 +201,15 @@ class PodAgent:
         paths.pod_directory.mkdir(parents=True, exist_ok=True)
         sources = PodSources(self.context.objects, self.pod.metadata.namespace)
         await self.context.volumes.set_up(self._itself(), planned, sources)
+
+    async def _find_claimed(self) -> None:
+        """Raises VolumeFault, naming the volume, if a claim has no volume yet."""
+        if self._claimed or not any(claims.claim_name(self.pod, volume) for volume in self.pod.spec.volumes or ()):
+            return
+        try:
+            self._claimed = await claims.found(self.context.client, self.pod, self.context.config.node_name)
+        except (payload.PayloadError, errors.StatusError) as problem:
+            raise VolumeFault(f"Unable to attach or mount volumes: {problem}") from problem
 
     async def _objects_read(self) -> None:
         """Raises VolumeFault if the API does not give what the Pod names."""

@@ -49,6 +49,10 @@ class VolumeManager:
                 raise payload.PayloadError(planned.why)
             case "hostPath":
                 host_path(planned.volume.hostPath)
+            case "directory":
+                # Simulated nodes leave the machine that they run on alone.
+                if self._privileged and not planned.path.exists():
+                    _make_directory(planned.path)
             case "emptyDir" | "memory":
                 if not planned.path.exists():
                     _make_directory(planned.path)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal
 
 from tiphys.api import core_v1
@@ -10,7 +11,7 @@ from tiphys.kubelet import restart
 from tiphys.kubelet.environment import ConfigError
 from tiphys.kubelet.expansion import expand
 
-VolumeKind = Literal["emptyDir", "memory", "hostPath", "objects", "unavailable"]
+VolumeKind = Literal["emptyDir", "memory", "hostPath", "directory", "objects", "unavailable"]
 
 _PLUGINS: dict[str, str] = {
     "emptyDir": "kubernetes.io~empty-dir",
@@ -23,13 +24,15 @@ _PLUGINS: dict[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class PlannedVolume:
-    """``path`` is on the host. ``why`` says what is missing for kind ``unavailable``."""
+    """``path`` is on the host; a ``directory`` is made there and outlives the Pod. ``why`` says what is missing for
+    kind ``unavailable``."""
 
     name: str
     kind: VolumeKind
     path: Path
     volume: core_v1.Volume
     why: str = ""
+    read_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +48,11 @@ class PlannedMount:
     recursive_read_only: bool = False
 
 
-def planned_volumes(pod: core_v1.Pod, pod_directory: Path) -> list[PlannedVolume]:
-    return [_planned(volume, pod_directory) for volume in pod.spec.volumes or ()]
+def planned_volumes(
+    pod: core_v1.Pod, pod_directory: Path, claimed: Mapping[str, PlannedVolume] = MappingProxyType({})
+) -> list[PlannedVolume]:
+    """``claimed`` are the volumes behind claims, by the names that the Pod has for them."""
+    return [claimed.get(volume.name) or _planned(volume, pod_directory) for volume in pod.spec.volumes or ()]
 
 
 def _planned(volume: core_v1.Volume, pod_directory: Path) -> PlannedVolume:
@@ -64,9 +70,8 @@ def _planned(volume: core_v1.Volume, pod_directory: Path) -> PlannedVolume:
         if medium in ("", "Memory"):
             return PlannedVolume(name, "memory" if medium else "emptyDir", path, volume)
         return PlannedVolume(name, "unavailable", path, volume, f'medium "{medium}" is not available on this node')
-    if volume.persistentVolumeClaim is not None:
-        claim = volume.persistentVolumeClaim.claimName
-        why = f'persistentvolumeclaim "{claim}": persistent volumes are not available on this node'
+    if volume.persistentVolumeClaim is not None or volume.ephemeral is not None:
+        why = "its claim has not been looked for yet"
     elif not any(getattr(volume, f) is not None for f in volume.__struct_fields__ if f != "name"):
         # Defaulting makes an emptyDir of it; a Pod that did not pass there gets the same.
         path = pod_directory / "volumes" / _PLUGINS["emptyDir"] / name
@@ -93,7 +98,7 @@ def planned_mounts(
             raise ConfigError(f"error SubPath `{sub_path}` must not be an absolute path")
         if ".." in sub_path.split("/"):
             raise ConfigError(f"unable to provision SubPath `{sub_path}`: must not contain '..'")
-        always_read_only = volume.kind == "objects"
+        always_read_only = volume.kind == "objects" or volume.read_only
         container_path = mount.mountPath if mount.mountPath.startswith("/") else f"/{mount.mountPath}"
         result.append(
             PlannedMount(
