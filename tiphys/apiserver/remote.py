@@ -215,10 +215,10 @@ class Remote:
         except (aiohttp.ClientError, OSError, ValueError) as problem:
             raise RemoteError(f"{method} {url}: {problem}") from problem
 
-    def _connected(self, aiohttp: Any) -> "aiohttp.ClientSession":
+    def _connected(self, library: Any) -> "aiohttp.ClientSession":
         tls: Any = self.target.tls() if self.target.url.startswith("https:") else True
-        made: aiohttp.ClientSession = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(ssl=tls, limit=CONNECTIONS_MAX)
+        made: aiohttp.ClientSession = library.ClientSession(
+            connector=library.TCPConnector(ssl=tls, limit=CONNECTIONS_MAX)
         )
         return made
 

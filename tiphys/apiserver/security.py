@@ -4,12 +4,13 @@
 admits, and serves everything that is not a stored resource.
 """
 
+import asyncio
 import ipaddress
 import random
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 
-from tiphys.apiserver import admission, pki
+from tiphys.apiserver import admission, pki, reloading
 from tiphys.apiserver.aggregation.aggregator import Aggregator
 from tiphys.apiserver.aggregation.catalog import Catalog
 from tiphys.apiserver.aggregation.upstream import Credentials
@@ -19,7 +20,7 @@ from tiphys.apiserver.authentication.impersonation import Impersonation
 from tiphys.apiserver.authentication.serviceaccounts import Tokens
 from tiphys.apiserver.authorization import NodeAuthorizer, Union
 from tiphys.apiserver.authorization import configuration as authorizers
-from tiphys.apiserver.bootstrap import aggregation, bootstrap
+from tiphys.apiserver.bootstrap import aggregation, bootstrap, trust
 from tiphys.apiserver.bootstrap.service import Place
 from tiphys.apiserver.config import ApiServerConfig, SecurityConfig
 from tiphys.apiserver.discovery import Discovery, Index
@@ -47,6 +48,13 @@ def config_of(files: pki.Pki, advertise_address: str = "") -> SecurityConfig:
         kubelet_ca=str(files.ca),
         kubelet_client_certificate=str(client.cert),
         kubelet_client_key=str(client.key),
+        proxy_client_certificate=str(files.front_proxy_client.cert),
+        proxy_client_key=str(files.front_proxy_client.key),
+        requestheader_allowed_names=(pki.FRONT_PROXY_CLIENT,),
+        requestheader_username_headers=("X-Remote-User",),
+        requestheader_uid_headers=("X-Remote-Uid",),
+        requestheader_group_headers=("X-Remote-Group",),
+        requestheader_extra_prefixes=("X-Remote-Extra-",),
         advertise_address=advertise_address,
     )
 
@@ -69,9 +77,20 @@ class Security:
         self.config = config
         self.security = security
         self.objects = objects
+        self._clock = clock
         self._bootstrapped = False
         self.catalog = Catalog()
-        ours = Credentials(security.proxy_client_certificate, security.proxy_client_key)
+        reserved = (
+            *security.requestheader_username_headers,
+            *security.requestheader_uid_headers,
+            *security.requestheader_group_headers,
+            *security.requestheader_extra_prefixes,
+        )
+        ours = Credentials(
+            security.proxy_client_certificate,
+            security.proxy_client_key,
+            tuple(name.strip().lower() for name in reserved),
+        )
         self.aggregator = Aggregator(objects, self.catalog, clock, ours, random.Random())
         self.rbac = Rbac(objects)
         self._authorizing = authorizers.Parts(objects, self.rbac, NodeAuthorizer(objects), clock)
@@ -84,6 +103,10 @@ class Security:
         self._authenticators = authenticators.build(security, config, objects, clock, ids)
         self.tokens = self._authenticators.authenticators.service_accounts
         self.authentication = Authentication(self._authenticators.authenticators, Impersonation(self.authorizer))
+        self._clock, self._ids = clock, ids
+        #: Replaced by newer configurations.
+        self._retired: list[authenticators.Built | authorizers.Built] = []
+        self.watched = self._watched()
 
     def seams(self) -> Seams:
         return Seams(
@@ -133,9 +156,45 @@ class Security:
     async def running(self) -> AsyncIterator[None]:
         """Begins by writing what every cluster has."""
         await bootstrap(self.objects, self._place())
+        proxies = self._authenticators.authenticators.proxies
+        await trust.publish(self.objects, self.config, proxies, self._clock.now())
         self._bootstrapped = True
-        async with aggregation.keeping(self.objects, self.rbac), self.aggregator.running():
+        async with aggregation.keeping(self.objects, self.rbac), self.aggregator.running(), self._following():
             yield
+
+    @asynccontextmanager
+    async def _following(self) -> AsyncIterator[None]:
+        """Follow configuration files, if there are any, and close what was opened to ask others."""
+        follower = asyncio.create_task(reloading.follow(self.watched, self._clock)) if self.watched else None
+        try:
+            yield
+        finally:
+            if follower is not None:
+                follower.cancel()
+                await asyncio.gather(follower, return_exceptions=True)
+            for built in (*self._retired, self._authenticators, self._authorizers):
+                await built.close()
+
+    def _watched(self) -> list[reloading.Watched]:
+        security = self.security
+        files = (
+            (security.authentication_config, self._reload_authentication),
+            (security.authorization_config, self._reload_authorization),
+        )
+        return [reloading.Watched(path, changed) for path, changed in files if path]
+
+    async def _reload_authentication(self) -> None:
+        built = authenticators.build(self.security, self.config, self.objects, self._clock, self._ids)
+        # Those who are asking through the old ones may finish; they are closed at the end.
+        self._retired.append(self._authenticators)
+        self._authenticators = built
+        self.authentication.authenticators = built.authenticators
+
+    async def _reload_authorization(self) -> None:
+        built = authorizers.build(self.security, self._authorizing)
+        self._retired.append(self._authorizers)
+        self._authorizers = built
+        self.authorizer.authorizers = built.authorizers
 
     def _place(self) -> Place | None:
         if not self.config.port:

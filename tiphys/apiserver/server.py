@@ -20,6 +20,7 @@ from aiohttp import web, web_protocol
 from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 from aiohttp.http_parser import RawRequestMessage
 
+from tiphys.apiserver import tls
 from tiphys.apiserver.config import ApiServerConfig
 from tiphys.apiserver.headers import SharedHeaders
 from tiphys.apiserver.registry.endpoint import JSON_HEADERS
@@ -39,20 +40,6 @@ UNTAKEN_BYTES_MAX: Final = 1024 * 1024
 LINE_BYTES_MAX: Final = 1024 * 1024
 TOO_LARGE: Final = "431 Request Header Fields Too Large"
 _REASONS: Final = {status.value: status.phrase for status in http.HTTPStatus}
-
-
-def tls_context(config: ApiServerConfig) -> ssl.SSLContext:
-    """TLS 1.2 and later with the server's certificate; client certificates are optional but must be the CA's."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    # Tickets hold the client's certificate and cost a third of a handshake; Go's and Python's clients resume nothing.
-    context.num_tickets = 0
-    context.set_alpn_protocols(["http/1.1"])
-    context.load_cert_chain(config.certificate, config.private_key)
-    if config.client_ca:
-        context.verify_mode = ssl.CERT_OPTIONAL
-        context.load_verify_locations(config.client_ca)
-    return context
 
 
 class _Connection(web_protocol.RequestHandler):
@@ -103,7 +90,7 @@ class Listener:
             max_field_size=LINE_BYTES_MAX,
             auto_decompress=False,
         )
-        context = tls_context(config) if config.certificate else None
+        context = tls.reloading(config) if config.certificate else None
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(
             self._web, config.host, config.port, ssl=context, backlog=1024, reuse_address=True

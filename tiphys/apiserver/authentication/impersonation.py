@@ -118,7 +118,7 @@ class Impersonation:
                 first = first or problem
                 continue
             self._remember(who, mode)
-            return _complete(mode, wanted)
+            return replace(_complete(mode, wanted), impersonator=requester)
         raise first or errors.InternalError("all impersonation modes failed")
 
     def _remember(self, who: tuple[str, tuple[str, ...]], mode: Mode) -> None:
