@@ -96,8 +96,6 @@ class LocalPathController(Controller):
         """Whether the directory has gone, or its node; otherwise the Pod that removes it is on its way."""
         cleaner = self.pods.get(f"{desired.CLEANER_NAMESPACE}/{desired.cleaner_name(volume)}")
         if cleaner is not None and cleaner.status.phase == "Succeeded":
-            with suppress(errors.NotFound):
-                await self._pod_calls.delete(cleaner.metadata.name, desired.CLEANER_NAMESPACE, grace_period_seconds=0)
             return True
         node_name = volume.metadata.annotations[local_path.NODE]
         if self.nodes.get(node_name) is None:
@@ -106,6 +104,8 @@ class LocalPathController(Controller):
             except errors.NotFound:
                 return True
         if cleaner is None:
+            # The Pod goes with its volume, and what the cache still shows may have gone with it.
+            await self._volume_calls.get(volume.metadata.name)
             with suppress(errors.AlreadyExists):
                 await self._pod_calls.create(desired.cleaner_of(volume, self.config.local_path_image))
         return False

@@ -4,6 +4,7 @@ import posixpath
 from typing import Final
 
 from tiphys.api import core_v1, meta_v1, storage_v1
+from tiphys.machinery import meta
 from tiphys.resources.storage import local_path
 from tiphys.resources.storage import volumes as rules
 
@@ -105,6 +106,7 @@ def cleaner_of(volume: core_v1.PersistentVolume, image: str) -> core_v1.Pod:
             namespace=CLEANER_NAMESPACE,
             labels={CLEANER_LABEL: "cleanup"},
             annotations={local_path.VOLUME: volume.metadata.name},
+            ownerReferences=[meta.owner_reference(volume, controller=False)],
         ),
         spec=core_v1.PodSpec(
             nodeName=volume.metadata.annotations[local_path.NODE],
