@@ -77,7 +77,6 @@ class Security:
         self.config = config
         self.security = security
         self.objects = objects
-        self._clock = clock
         self._bootstrapped = False
         self.catalog = Catalog()
         reserved = (

@@ -29,12 +29,13 @@ FLUNDERS = {
     "verbs": ["get", "list"],
 }
 DEFINITION = "com.example.wardle.v1beta1.Flunder"
+OBJECT_META = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
 OPENAPI = {
     "swagger": "2.0",
     "paths": {f"{ROOT}/flunders": {"get": {"responses": {"200": {"schema": {"$ref": f"#/definitions/{DEFINITION}"}}}}}},
     "definitions": {
-        DEFINITION: {"type": "object", "description": "A fish."},
-        "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta": {"type": "object", "description": "Not ours."},
+        DEFINITION: {"type": "object", "properties": {"metadata": {"$ref": f"#/definitions/{OBJECT_META}"}}},
+        OBJECT_META: {"type": "object", "description": "Not ours."},
         "Unrelated": {"type": "object"},
     },
 }
@@ -188,6 +189,7 @@ class HandClock:
 
     def __init__(self) -> None:
         self.time = 0.0
+        self.sleeping: dict[float, int] = {}
         self._moved = asyncio.Event()
 
     def now(self) -> datetime:
@@ -198,10 +200,18 @@ class HandClock:
 
     async def sleep(self, seconds: float) -> None:
         end = self.time + seconds
-        while self.time < end:
-            await self._moved.wait()
+        self.sleeping[seconds] = self.sleeping.get(seconds, 0) + 1
+        try:
+            while self.time < end:
+                await self._moved.wait()
+        finally:
+            self.sleeping[seconds] -= 1
 
-    def move(self, seconds: float) -> None:
+    async def pass_sleep(self, seconds: float) -> None:
+        """Let somebody begin to sleep so long, and time pass until he has."""
+        async with asyncio.timeout(5):
+            while not self.sleeping.get(seconds):
+                await asyncio.sleep(0.001)
         self.time += seconds
         moved, self._moved = self._moved, asyncio.Event()
         moved.set()

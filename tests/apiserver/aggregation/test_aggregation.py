@@ -15,6 +15,7 @@ from tests.apiserver.aggregation.server import (
     GROUP,
     NAME,
     NAMESPACE,
+    OBJECT_META,
     ROOT,
     VERSION,
     Extension,
@@ -121,7 +122,7 @@ async def test_discovery_is_merged(aggregated: Aggregating, tmp_path: Path) -> N
         assert ROOT in (await aggregated.api.ok("GET", "/"))["paths"]
         # Its server fails: what is known of it stays, marked as old.
         server.broken = 500
-        aggregated.clock.move(30)
+        await aggregated.clock.pass_sleep(30)
         condition = await aggregated.available("FailedDiscoveryCheck")
         url = f"https://localhost:{server.port}{ROOT}"
         assert condition["message"] == f"failing or missing response from {url}: bad status from {url}: 500"
@@ -133,7 +134,7 @@ async def test_discovery_is_merged(aggregated: Aggregating, tmp_path: Path) -> N
         assert refused.headers["Content-Type"] == "text/plain; charset=utf-8"
         # It is well again, and is asked again soon.
         server.broken = 0
-        aggregated.clock.move(5)
+        await aggregated.clock.pass_sleep(5)
         await aggregated.available("Passed")
         await aggregated.api.ok("DELETE", f"{SERVICES}/{VERSION}.{GROUP}")
         assert (await aggregated.api.raw("GET", f"/apis/{GROUP}")).status == 404
@@ -165,8 +166,7 @@ async def test_openapi_is_merged(aggregated: Aggregating, tmp_path: Path) -> Non
         found = await aggregated.until("/openapi/v2", lambda found: DEFINITION in found["definitions"] and found)
         assert f"{ROOT}/flunders" in found["paths"]
         assert set(found["definitions"]) - set(ours["definitions"]) == {DEFINITION}
-        meta = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
-        assert found["definitions"][meta] == ours["definitions"][meta]
+        assert found["definitions"][OBJECT_META] == ours["definitions"][OBJECT_META]
 
 
 async def test_who_cannot_be_trusted_is_not_asked(aggregated: Aggregating, tmp_path: Path, files: pki.Pki) -> None:

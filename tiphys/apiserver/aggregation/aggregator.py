@@ -40,6 +40,7 @@ class Aggregator:
         self._keepers: dict[str, Keeper] = {}
         self._closing: set[asyncio.Task[None]] = set()
         self._subscribers: list[Changed] = []
+        self._follows = False
         #: What serves a group and version that is another server's.
         self.routes: dict[tuple[str, str], ResourceRoute] = {}
 
@@ -51,8 +52,6 @@ class Aggregator:
     async def running(self) -> AsyncIterator[None]:
         """APIServices are made and watched inside."""
         self._objects.subscribe(GROUP, PLURAL, self._service_changed)
-        self._objects.subscribe("", "services", self._target_changed)
-        self._objects.subscribe("discovery.k8s.io", "endpointslices", self._slice_changed)
         try:
             for one in self._objects.all(GROUP, PLURAL):
                 self._service_changed(one, None)
@@ -80,6 +79,7 @@ class Aggregator:
         keeper.upstream.available = is_true(new.status.conditions, AVAILABLE)
 
     def _keep(self, name: str, service: APIService) -> Keeper:
+        self._follow()
         upstream = Upstream(service.spec, self._credentials, self._chance)
         keeper = Keeper(name, upstream, self._objects, self._catalog, self._clock, self._told)
         self._keepers[name] = keeper
@@ -90,6 +90,13 @@ class Aggregator:
         group, version = keeper.group, keeper.version
         self.routes[group, version] = ResourceRoute(group, version, "", "", serve, METHODS)
         return keeper
+
+    def _follow(self) -> None:
+        """Hear of Services and their endpoints, which costs decoding them: only once somebody is behind one."""
+        if not self._follows:
+            self._follows = True
+            self._objects.subscribe("", "services", self._target_changed)
+            self._objects.subscribe("discovery.k8s.io", "endpointslices", self._slice_changed)
 
     def _drop(self, name: str, *, linked: bool = True) -> None:
         keeper = self._keepers.pop(name)

@@ -126,9 +126,11 @@ class OpenApi:
         def make() -> Document:
             if self._base is None:
                 self._base = Parts.of([one for one in served if one.built_in])
-            custom = [one for one in served if not one.built_in]
-            parts = [Parts.of(custom, common=False)] if custom else []
-            return self._base.document([*parts, *map(Parts.merged, others)])
+            extra = [one for one in served if not one.built_in]
+            parts = [self._base, *([Parts.of(extra, common=False)] if extra else [])]
+            for content in others:
+                parts.append(Parts.merged(content, parts))
+            return Parts.document(parts)
 
         return make
 
@@ -229,20 +231,32 @@ class Parts:
 
     paths: bytes
     definitions: bytes
+    #: Of paths and definitions: a name stands in a document once.
+    names: frozenset[str]
 
     @classmethod
     def of(cls, served: Sequence[Published], common: bool = True) -> Self:
-        listed, definitions = described(served, "v2", common)
-        return cls(codec.encode(listed), codec.encode(definitions))
+        return cls._of(*described(served, "v2", common))
 
     @classmethod
-    def merged(cls, content: Mapping[str, Any]) -> Self:
-        """The same of another server's document."""
-        return cls(codec.encode(content.get("paths", {})), codec.encode(content.get("definitions", {})))
+    def merged(cls, content: Mapping[str, Any], others: Iterable["Parts"]) -> Self:
+        """The same of another server's document. What has a name that is taken is taken for the same: in practice
+        these are Kubernetes' own types."""
+        taken = frozenset[str]().union(*(one.names for one in others))
+        listed, definitions = (
+            {name: one for name, one in content.get(part, {}).items() if name not in taken}
+            for part in ("paths", "definitions")
+        )
+        return cls._of(listed, definitions)
 
-    def document(self, others: Sequence["Parts"]) -> Document:
-        listed = _joined([self.paths, *(one.paths for one in others)])
-        definitions = _joined([self.definitions, *(one.definitions for one in others)])
+    @classmethod
+    def _of(cls, listed: Mapping[str, Any], definitions: Mapping[str, Any]) -> Self:
+        return cls(codec.encode(listed), codec.encode(definitions), frozenset((*listed, *definitions)))
+
+    @staticmethod
+    def document(parts: Sequence["Parts"]) -> Document:
+        listed = _joined([one.paths for one in parts])
+        definitions = _joined([one.definitions for one in parts])
         tail = codec.encode({"securityDefinitions": SECURITY, "security": [{"BearerToken": []}]})
         head = codec.encode({"swagger": "2.0", "info": INFO})
         return Document(b"".join((head[:-1], b',"paths":', listed, b',"definitions":', definitions, b",", tail[1:])))

@@ -25,6 +25,7 @@ def settings(cluster: Cluster, config: ClusterConfig) -> flags.Settings:
         certificate=str(files.apiserver.cert),
         private_key=str(files.apiserver.key),
         client_ca=str(files.ca),
+        requestheader_client_ca=str(files.front_proxy_ca),
         service_cidr=config.service_range,
         cluster_domain=config.cluster_domain,
         # Twice the bytes of a small Pod in every list and watch, for what only server-side apply reads.
