@@ -15,6 +15,8 @@ class Config:
     root_ca: str = ""
     #: PEM of that authority's key, with which certificate requests are signed; empty: nothing is signed.
     signing_key: str = ""
+    #: PEM of the key that signs service account tokens; empty: Secrets for them are left as they are.
+    service_account_key: str = ""
     node_monitor_period_seconds: float = 5.0
     node_monitor_grace_seconds: float = 50.0
     node_startup_grace_seconds: float = 60.0

@@ -8,6 +8,7 @@ from tiphys.base.clock import Clock
 from tiphys.base.ids import Ids
 from tiphys.client import Client, Informers
 from tiphys.controllers.base import Context, Controller
+from tiphys.controllers.bootstrapsigner.controller import BootstrapSignerController
 from tiphys.controllers.certificates.controller import CertificateController
 from tiphys.controllers.config import Config
 from tiphys.controllers.cronjob.controller import CronJobController
@@ -19,6 +20,7 @@ from tiphys.controllers.endpointslice.controller import EndpointSliceController
 from tiphys.controllers.ephemeralvolume.controller import EphemeralVolumeController
 from tiphys.controllers.garbagecollector.controller import GarbageCollector
 from tiphys.controllers.job.controller import JobController
+from tiphys.controllers.legacytokencleaner.controller import LegacyTokenCleanerController
 from tiphys.controllers.localpath.controller import LocalPathController
 from tiphys.controllers.namespace.controller import NamespaceController
 from tiphys.controllers.nodeipam.controller import NodeIpamController
@@ -31,8 +33,10 @@ from tiphys.controllers.replicationcontroller.controller import ReplicationContr
 from tiphys.controllers.resourcequota.controller import ResourceQuotaController
 from tiphys.controllers.rootca.controller import RootCAController
 from tiphys.controllers.serviceaccount.controller import ServiceAccountController
+from tiphys.controllers.serviceaccounttoken.controller import ServiceAccountTokenController
 from tiphys.controllers.statefulset.controller import StatefulSetController
 from tiphys.controllers.tainteviction.controller import TaintEvictionController
+from tiphys.controllers.tokencleaner.controller import TokenCleanerController
 from tiphys.controllers.ttlafterfinished.controller import TTLAfterFinishedController
 from tiphys.controllers.volumeprotection.controller import ClaimProtectionController, VolumeProtectionController
 
@@ -40,6 +44,10 @@ from tiphys.controllers.volumeprotection.controller import ClaimProtectionContro
 CONTROLLERS: tuple[type[Controller], ...] = (
     NamespaceController,
     ServiceAccountController,
+    ServiceAccountTokenController,
+    LegacyTokenCleanerController,
+    BootstrapSignerController,
+    TokenCleanerController,
     RootCAController,
     DeploymentController,
     ReplicaSetController,

@@ -87,7 +87,7 @@ _BINDINGS: Final = (
         "kube-system",
         "system:controller:bootstrap-signer",
         "system:controller:bootstrap-signer",
-        "s:kube-system/bootstrap-signer",
+        "s:kube-system/bootstrap-signer u:system:kube-controller-manager",
     ),
     _Binding(
         "kube-system",
@@ -99,13 +99,13 @@ _BINDINGS: Final = (
         "kube-system",
         "system:controller:token-cleaner",
         "system:controller:token-cleaner",
-        "s:kube-system/token-cleaner",
+        "s:kube-system/token-cleaner u:system:kube-controller-manager",
     ),
     _Binding(
         "kube-public",
         "system:controller:bootstrap-signer",
         "system:controller:bootstrap-signer",
-        "s:kube-system/bootstrap-signer",
+        "s:kube-system/bootstrap-signer u:system:kube-controller-manager",
     ),
 )
 

@@ -26,6 +26,7 @@ async def run(cluster: Cluster, config: ClusterConfig) -> AsyncIterator[Together
         cluster_cidrs=(config.pod_range,),
         root_ca=files.ca.read_text(),
         signing_key=files.pair("ca").key.read_text(),
+        service_account_key=files.service_account_key.read_text(),
         local_path_directory=str(cluster.data / "local-path"),
     )
     async with AsyncExitStack() as stack:
