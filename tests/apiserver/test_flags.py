@@ -2,10 +2,11 @@
 
 import pytest
 
+from tiphys.apiserver.audit.config import AuditConfig
 from tiphys.apiserver.config import ApiServerConfig, SecurityConfig, StorageConfig
 from tiphys.apiserver.flags import FLAGS, FlagError, Settings, parse
 
-CONFIGS = {"server": ApiServerConfig, "security": SecurityConfig, "storage": StorageConfig}
+CONFIGS = {"server": ApiServerConfig, "security": SecurityConfig, "storage": StorageConfig, "audit": AuditConfig}
 
 
 @pytest.mark.parametrize("flag", FLAGS.values(), ids=str)

@@ -1,6 +1,7 @@
 """The chain: every request travels it from top to bottom, whatever carried it here.
 
-request info → authentication → authorization → the route's handler → encoding.
+request info → authentication → audit → flow control → authorization → the
+route's handler → encoding.
 A refusal anywhere is an ``errors.StatusError`` and becomes its Status; anything
 else that is raised becomes 500 with an id that the log holds too.
 """
@@ -8,21 +9,28 @@ else that is raised becomes 500 with an id that the log holds too.
 import asyncio
 import logging
 from collections.abc import Coroutine, Mapping
-from typing import Final
+from dataclasses import replace
+from typing import Any, Final
 
 from tiphys.api import meta_v1
 from tiphys.apiserver import negotiation
+from tiphys.apiserver.authorization.refusal import forbidden
+from tiphys.apiserver.deadline import allowed_seconds
+from tiphys.apiserver.flowcontrol import InFlight
+from tiphys.apiserver.gate import Gate, Refused
+from tiphys.apiserver.lifecycle import REFUSAL
 from tiphys.apiserver.registry import creating, deleting, reading, updating, watching
 from tiphys.apiserver.registry.endpoint import JSON_HEADERS, Call, Endpoint, Services
-from tiphys.apiserver.requestinfo import attributes_of
+from tiphys.apiserver.requestinfo import attributes_of, first
 from tiphys.apiserver.routes import TEXT_HEADERS, Routes, Verb
 from tiphys.apiserver.seams import ANONYMOUS, OPERATIONS, Attributes, Context, Objects, RawRoute, ResourceRoute, Seams
 from tiphys.apiserver.table import include_of
+from tiphys.base.ids import Ids
 from tiphys.machinery import codec, errors, fields
 from tiphys.machinery.goformat import quote
 from tiphys.resources.rules import Resource, Subresource
 from tiphys.store.interface import StoreError, Unavailable
-from tiphys.wire.exchange import Request, Response
+from tiphys.wire.exchange import Request, Response, Sink
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +46,24 @@ VERBS: Final[Mapping[str, Verb]] = {
 }
 #: What is counted when the client has left before there was an answer.
 ABANDONED: Final = Response(0)
+#: Longer ids of clients are cut.
+AUDIT_ID_MAX: Final = 64
 LONG_RUNNING_SUBRESOURCES: Final = frozenset({"attach", "exec", "log", "portforward", "proxy"})
+
+
+class AuditIds:
+    """An id for each request: a uid's beginning, the same for all, and a number. Made for every answer, hence cheap."""
+
+    def __init__(self, ids: Ids) -> None:
+        self._ids = ids
+        self._prefix = ""
+        self._last = 0
+
+    def next(self) -> str:
+        if not self._last:
+            self._prefix = self._ids.uid()[:24]
+        self._last += 1
+        return f"{self._prefix}{self._last:012x}"
 
 
 class Handler:
@@ -50,7 +75,10 @@ class Handler:
         self._services = services
         services.authorize = self._authorize
         self._objects = objects
-        self._in_flight = 0
+        self._lifecycle = seams.lifecycle
+        config = services.config
+        self._gate: Gate = seams.gate or InFlight(config.requests_in_flight_max, config.mutating_in_flight_max)
+        self._audit_ids = AuditIds(services.ids)
         #: Writes that go on although their client has left.
         self._detached: set[asyncio.Task[Response]] = set()
 
@@ -60,58 +88,127 @@ class Handler:
 
     async def handle(self, request: Request) -> Response:
         """The answer to ``request``."""
+        lifecycle = self._lifecycle
+        if lifecycle.refusing and lifecycle.refuses(request):
+            return REFUSAL
         attributes = attributes_of(request)
+        audit_id = request.headers.get("audit-id", "")[:AUDIT_ID_MAX] or self._audit_ids.next()
         observer = self._seams.observer
-        if observer is None:
-            return await self._safe(request, attributes)
         clock = self._services.clock
+        begun = observer.begun(attributes) if observer is not None else None
         start = clock.monotonic()
+        lifecycle.running += 1
         response = ABANDONED
-        begun = observer.begun(attributes)
         try:
-            response = await self._safe(request, attributes)
+            response = await self._safe(request, attributes, audit_id)
         finally:
-            observer.finished(begun, response, clock.monotonic() - start)
+            lifecycle.ended()
+            if observer is not None:
+                observer.finished(begun, response, clock.monotonic() - start)
+            if attributes.record is not None and response is ABANDONED:
+                attributes.record.finished(response)
+        if response.stream is not None:
+            self._follow(response, begun)
         return response
 
-    async def _safe(self, request: Request, attributes: Attributes) -> Response:
-        """The answer, whatever happens."""
+    async def _safe(self, request: Request, attributes: Attributes, audit_id: str) -> Response:
+        """The answer, whatever happens, with all its headers."""
         try:
-            return await self._finished(request, attributes, await self._answered(request, attributes))
+            response = await self._answered(request, attributes, audit_id)
+            if attributes.record is not None:
+                attributes.record.answered(response)
+            response = await self._finished(request, attributes, response)
         except Exception as problem:
-            return self._refusal(self._unexpected(request, problem))
+            if attributes.record is not None:
+                attributes.record.failed(problem)
+            response = self._refusal(self._unexpected(request, problem))
+        return self._stamped(attributes, response, audit_id)
 
-    async def _answered(self, request: Request, attributes: Attributes) -> Response:
+    def _stamped(self, attributes: Attributes, response: Response, audit_id: str) -> Response:
+        """With what flow control and the audit log say about the request."""
+        ticket = attributes.ticket
+        headers = response.headers
+        if ticket is not None and ticket.headers:
+            headers = ticket.json_headers if headers is JSON_HEADERS else {**headers, **ticket.headers}
+        if attributes.is_resource_request:
+            response.headers = headers
+            response.audit_id = audit_id
+        else:
+            # A route may answer with one Response many times.
+            response = replace(response, headers=headers, audit_id=audit_id)
+        if attributes.record is not None:
+            response = attributes.record.finished(response)
+        return response
+
+    def _follow(self, response: Response, begun: Any) -> None:
+        """Count a stream until it ends."""
+        stream, lifecycle, observer = response.stream, self._lifecycle, self._seams.observer
+        assert stream is not None
+
+        async def followed(sink: Sink) -> None:
+            lifecycle.streams += 1
+            try:
+                await stream(sink)
+            finally:
+                lifecycle.stream_ended()
+                if observer is not None:
+                    observer.stream_ended(begun)
+
+        response.stream = followed
+
+    async def _answered(self, request: Request, attributes: Attributes, audit_id: str) -> Response:
         """What was asked for, or the declared refusal."""
         try:
             if _is_long_running(attributes):
-                return await self._served(request, attributes)
-            return await self._bounded(request, attributes)
+                return await self._served(request, attributes, audit_id)
+            return await self._bounded(request, attributes, audit_id)
         except errors.StatusError as problem:
             return self._refusal(problem)
+        except Refused as problem:
+            return problem.response()
         except StoreError as problem:
             log.warning("store failed", extra={"path": request.path}, exc_info=problem)
             return self._refusal(_store_refusal(problem))
 
-    async def _bounded(self, request: Request, attributes: Attributes) -> Response:
-        """Serve within the bounds on time and on requests at once."""
-        config = self._services.config
-        if self._in_flight >= config.requests_in_flight_max:
-            raise errors.TooManyRequests
-        self._in_flight += 1
+    async def _bounded(self, request: Request, attributes: Attributes, audit_id: str) -> Response:
+        """Serve within the time that the server, or the client, allows."""
+        seconds = self._services.config.request_timeout_seconds
+        if request.query and "timeout" in request.query:
+            seconds = allowed_seconds(first(request.query, "timeout"), seconds)
         try:
-            async with asyncio.timeout(config.request_timeout_seconds):
-                return await self._served(request, attributes)
+            async with asyncio.timeout(seconds):
+                return await self._served(request, attributes, audit_id)
         except TimeoutError as problem:
             raise errors.Timeout("request did not complete within the allotted timeout") from problem
-        finally:
-            self._in_flight -= 1
 
-    async def _served(self, request: Request, attributes: Attributes) -> Response:
+    async def _served(self, request: Request, attributes: Attributes, audit_id: str) -> Response:
         if len(request.body) > self._services.config.body_bytes_max:
             raise errors.RequestEntityTooLarge(f"limit is {self._services.config.body_bytes_max}")
-        user = request.user or await self._seams.authenticator.authenticate(request) or ANONYMOUS
+        auditor = self._seams.auditor
+        try:
+            user = request.user or await self._seams.authenticator.authenticate(request) or ANONYMOUS
+        except errors.Unauthorized:
+            if auditor is not None:
+                auditor.rejected(request, attributes, audit_id, self._services.clock.now())
+            raise
         attributes.user = user
+        if request.warnings:
+            attributes.warnings.extend(request.warnings)
+        if auditor is not None:
+            attributes.record = auditor.begin(request, attributes, audit_id, self._services.clock.now())
+        if attributes.subresource in LONG_RUNNING_SUBRESOURCES:
+            return await self._decided(request, attributes)
+        gate = self._gate
+        attributes.ticket = ticket = gate.begin(request, attributes)
+        if ticket.turn is not None:
+            await gate.wait(ticket)
+        try:
+            return await self._decided(request, attributes)
+        finally:
+            gate.end(ticket)
+
+    async def _decided(self, request: Request, attributes: Attributes) -> Response:
+        """Served, if the user may have it."""
         route = None if attributes.is_resource_request else self._routes.raw(request.path)
         if route is None or not route.public:
             await self._authorize(attributes)
@@ -121,11 +218,14 @@ class Handler:
 
     async def _authorize(self, attributes: Attributes) -> None:
         decision = await self._seams.authorizer.authorize(attributes.user, attributes)
+        if self._seams.auditor is not None:
+            attributes.audit_annotations["authorization.k8s.io/decision"] = "allow" if decision.allowed else "forbid"
+            attributes.audit_annotations["authorization.k8s.io/reason"] = decision.reason
         if decision.allowed:
             return
         if decision.error:
             raise errors.InternalError(decision.error)
-        raise _forbidden(attributes, decision.reason)
+        raise forbidden(attributes, decision.reason)
 
     async def _raw(self, request: Request, attributes: Attributes, route: RawRoute | None) -> Response:
         if route is None:
@@ -306,20 +406,3 @@ def _check_dry_run(request: Request) -> None:
 
 def _warning(text: str) -> str:
     return f"299 - {quote(text)}"
-
-
-def _forbidden(attributes: Attributes, reason: str) -> errors.StatusError:
-    """Kubernetes' sentence about who may not do what."""
-    user = quote(attributes.user.name)
-    tail = f": {reason}" if reason else ""
-    if not attributes.is_resource_request:
-        return errors.Forbidden("", "", f"User {user} cannot {attributes.verb} path {quote(attributes.path)}{tail}")
-    resource = attributes.resource
-    if attributes.subresource:
-        resource = f"{resource}/{attributes.subresource}"
-    where = f" in the namespace {quote(attributes.namespace)}" if attributes.namespace else " at the cluster scope"
-    why = (
-        f"User {user} cannot {attributes.verb} resource {quote(resource)} in API group "
-        f"{quote(attributes.group)}{where}{tail}"
-    )
-    return errors.Forbidden(attributes.resource, attributes.name, why, attributes.group)

@@ -3,9 +3,11 @@
 Source: Kubernetes docs, "Kubernetes API health endpoints".
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any, Final
 
+from tiphys.apiserver.instruments import head
 from tiphys.apiserver.seams import Context, RawRoute
 from tiphys.wire.exchange import Response
 
@@ -14,8 +16,39 @@ TEXT: Final = {
     "X-Content-Type-Options": "nosniff",
     "Cache-Control": "no-cache, private",
 }
+METRICS: Final = {"Content-Type": "text/plain; version=0.0.4; charset=utf-8; escaping=underscores"}
 #: Says what is wrong; empty if nothing is. Those that have to ask somebody else are awaited.
 Check = Callable[[], str | Awaitable[str]]
+#: What kube-apiserver starts once it listens, by the name of its check. Here one start does it all.
+HOOKS: Final = (
+    "start-apiserver-admission-initializer",
+    "generic-apiserver-start-informers",
+    "priority-and-fairness-config-consumer",
+    "priority-and-fairness-filter",
+    "storage-object-count-tracker-hook",
+    "start-apiextensions-informers",
+    "start-apiextensions-controllers",
+    "crd-informer-synced",
+    "start-system-namespaces-controller",
+    "start-cluster-authentication-info-controller",
+    "start-kube-apiserver-identity-lease-controller",
+    "start-kube-apiserver-identity-lease-garbage-collector",
+    "start-legacy-token-tracking-controller",
+    "start-service-ip-repair-controllers",
+    "rbac/bootstrap-roles",
+    "scheduling/bootstrap-system-priority-classes",
+    "priority-and-fairness-config-producer",
+    "bootstrap-controller",
+    "start-kubernetes-service-cidr-controller",
+    "aggregator-reload-proxy-client-cert",
+    "start-kube-aggregator-informers",
+    "apiservice-status-local-available-controller",
+    "apiservice-status-remote-available-controller",
+    "apiservice-registration-controller",
+    "apiservice-discovery-controller",
+    "kube-apiserver-autoregistration",
+)
+LATE_HOOKS: Final = ("apiservice-openapi-controller", "apiservice-openapiv3-controller")
 
 
 def healthy() -> str:
@@ -23,47 +56,89 @@ def healthy() -> str:
     return ""
 
 
-class Health:
-    """Named checks. All endpoints run them; ``/readyz`` adds those of ``ready``."""
+def hooks(started: Check) -> dict[str, Check]:
+    """The checks of all that begins with the server, in kube-apiserver's order."""
+    names = [f"poststarthook/{name}" for name in HOOKS]
+    names += ["autoregister-completion", *(f"poststarthook/{name}" for name in LATE_HOOKS)]
+    return dict.fromkeys(names, started)
 
-    def __init__(self, checks: Mapping[str, Check], ready: Mapping[str, Check]) -> None:
-        self._checks = {"ping": healthy, "log": healthy, **checks}
-        self._ready = ready
+
+class Health:
+    """Named checks. ``ready`` are those of ``/readyz`` alone: first those before the hooks, last ``shutdown``."""
+
+    def __init__(
+        self,
+        checks: Mapping[str, Check],
+        ready: Mapping[str, Check],
+        started: Check = healthy,
+        leaving: Check = healthy,
+    ) -> None:
+        base = {"ping": healthy, "log": healthy, **checks}
+        begun = hooks(started)
+        self._endpoints = {
+            "healthz": {**base, **begun},
+            "livez": {**base, **begun},
+            "readyz": {**base, **ready, "informer-sync": started, **begun, "shutdown": leaving},
+        }
+        self._outcomes: Counter[tuple[str, str, str]] = Counter()
 
     def routes(self) -> list[RawRoute]:
-        found = []
-        for name in ("healthz", "livez", "readyz"):
-            checks = {**self._checks, **self._ready} if name == "readyz" else self._checks
+        found = [RawRoute("/metrics/slis", self._slis)]
+        for name, checks in self._endpoints.items():
             found.append(RawRoute(f"/{name}", self._serve_all(name, checks)))
-            found += [RawRoute(f"/{name}/{check}", self._serve_one(run)) for check, run in checks.items()]
+            found += [RawRoute(f"/{name}/{check}", self._serve_one(name, check, run)) for check, run in checks.items()]
         return found
 
     def _serve_all(self, name: str, checks: Mapping[str, Check]) -> Callable[[Context], Any]:
         async def serve(context: Context) -> Response:
             query = context.request.query
             excluded = {part for text in query.get("exclude", ()) for part in text.split(",") if part}
-            problems = {check: "" if check in excluded else await _run(run) for check, run in checks.items()}
+            problems = {
+                check: "" if check in excluded else await self._run(name, check, run) for check, run in checks.items()
+            }
             return report(name, problems, excluded, verbose="verbose" in query)
 
         return serve
 
-    def _serve_one(self, check: Check) -> Callable[[Context], Any]:
+    def _serve_one(self, name: str, check: str, run: Check) -> Callable[[Context], Any]:
         async def serve(context: Context) -> Response:
-            problem = await _run(check)
+            problem = await self._run(name, check, run)
             if problem:
                 return Response(500, TEXT, f"internal server error: {problem}\n".encode())
             return Response(200, TEXT, b"ok")
 
         return serve
 
+    async def _run(self, name: str, check: str, run: Check) -> str:
+        problem = run()
+        found = problem if isinstance(problem, str) else await problem
+        self._outcomes[name, check, "error" if found else "success"] += 1
+        return found
 
-async def _run(check: Check) -> str:
-    problem = check()
-    return problem if isinstance(problem, str) else await problem
+    async def _slis(self, context: Context) -> Response:
+        # Those that nobody has asked yet are asked now.
+        for name, checks in self._endpoints.items():
+            for check, run in checks.items():
+                await self._run(name, check, run)
+        return Response(200, METRICS, "\n".join([*self._lines(), ""]).encode())
+
+    def _lines(self) -> Iterator[str]:
+        name = "kubernetes_healthcheck"
+        yield from head(name, "gauge", "Whether a check passes.")
+        latest = {(endpoint, check): outcome for endpoint, check, outcome in self._outcomes}
+        for (endpoint, check), outcome in sorted(latest.items()):
+            yield f'{name}{{name="{check}",type="{endpoint}"}} {int(outcome == "success")}'
+        name = "kubernetes_healthchecks_total"
+        yield from head(name, "counter", "Results of checks.")
+        for (endpoint, check, outcome), count in sorted(self._outcomes.items()):
+            yield f'{name}{{name="{check}",status="{outcome}",type="{endpoint}"}} {count}'
 
 
 def report(name: str, problems: Mapping[str, str], excluded: set[str], *, verbose: bool) -> Response:
-    """The answer of one endpoint, from what is wrong by check. Reasons of failures stay in the log, as they may tell too much."""
+    """The answer of one endpoint, from what is wrong by check.
+
+    Reasons of failures stay in the log, as they may tell too much.
+    """
     lines = []
     failed = False
     for check, problem in problems.items():

@@ -251,12 +251,15 @@ class Auditor(Protocol):
 
 
 class Observer(Protocol):
-    """Counts requests. Both calls must be cheap; streams are finished once they begin."""
+    """Counts requests. All calls must be cheap; streams are finished once they begin."""
 
     def begun(self, attributes: Attributes) -> Any:
         """What ``finished`` is to be given: attributes change on their way."""
 
     def finished(self, begun: Any, response: Response, seconds: float) -> None: ...
+
+    def stream_ended(self, begun: Any) -> None:
+        """The stream that was ``begun`` is over."""
 
 
 class AllowAll:

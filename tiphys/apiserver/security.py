@@ -24,8 +24,8 @@ from tiphys.apiserver.bootstrap import aggregation, bootstrap, trust
 from tiphys.apiserver.bootstrap.service import Place
 from tiphys.apiserver.config import ApiServerConfig, SecurityConfig
 from tiphys.apiserver.discovery import Discovery, Index
-from tiphys.apiserver.health import Check, Health, healthy
-from tiphys.apiserver.metrics import Metrics
+from tiphys.apiserver.flow import Flow
+from tiphys.apiserver.health import Check, healthy
 from tiphys.apiserver.openapi import OpenApi
 from tiphys.apiserver.rbac import Rbac
 from tiphys.apiserver.relay import Nodes, Proxies, Streams
@@ -77,7 +77,6 @@ class Security:
         self.config = config
         self.security = security
         self.objects = objects
-        self._bootstrapped = False
         self.catalog = Catalog()
         reserved = (
             *security.requestheader_username_headers,
@@ -95,7 +94,7 @@ class Security:
         self._authorizing = authorizers.Parts(objects, self.rbac, NodeAuthorizer(objects), clock)
         self._authorizers = authorizers.build(security, self._authorizing)
         self.authorizer = Union(self._authorizers.authorizers)
-        self.metrics = Metrics(clock, self._stored)
+        self.flow = Flow(config, security, objects, clock, self._stored)
         self.admission = admission.build(
             security, admission.Tools(objects, ids, clock, self.rbac, self.authorizer, self.catalog)
         )
@@ -114,18 +113,19 @@ class Security:
             admission=self.admission,
             routes=self._routes(),
             resource_routes=self._resource_routes(),
-            observer=self.metrics,
+            observer=self.flow.metrics,
+            gate=self.flow.gate,
+            auditor=self.flow.auditor,
+            lifecycle=self.flow.lifecycle,
             running=self.running,
             catalog=self.catalog,
             foreign=self.aggregator.routes,
         )
 
     def _routes(self) -> list[RawRoute]:
-        bootstrapped = {"poststarthook/rbac/bootstrap-roles": self._bootstrap_problem, "shutdown": healthy}
-        ready = {**self._ready, **bootstrapped}
         discovery = Discovery(self.catalog, self._own_address(), self.aggregator.discover)
-        routes = [*discovery.routes(), *Health(self._checks, ready).routes()]
-        routes += [*OpenApi(self.catalog, self.aggregator).routes(), *self.metrics.routes()]
+        routes = [*discovery.routes(), *self.flow.routes(self._checks, self._ready)]
+        routes += OpenApi(self.catalog, self.aggregator).routes()
         if self.tokens is not None:
             routes += _openid_routes(self.tokens)
         return [*routes, Index(routes, discovery).route()]
@@ -148,17 +148,19 @@ class Security:
     def _own_address(self) -> str:
         return f"{self.security.advertise_address or self.config.host}:{self.config.port}"
 
-    def _bootstrap_problem(self) -> str:
-        return "" if self._bootstrapped else "not finished"
-
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Begins by writing what every cluster has."""
         await bootstrap(self.objects, self._place())
         proxies = self._authenticators.authenticators.proxies
         await trust.publish(self.objects, self.config, proxies, self._clock.now())
-        self._bootstrapped = True
-        async with aggregation.keeping(self.objects, self.rbac), self.aggregator.running(), self._following():
+        following = self._following()
+        async with (
+            aggregation.keeping(self.objects, self.rbac),
+            self.aggregator.running(),
+            following,
+            self.flow.running(),
+        ):
             yield
 
     @asynccontextmanager

@@ -181,6 +181,9 @@ class Hub:
         #: By (namespace, name) of what they can see; dicts, because their order must be the same in every run.
         self._places: defaultdict[tuple[str, str], dict[Watcher, None]] = defaultdict(dict)
         self._closed = False
+        #: How many watch, and the events they were told.
+        self.watchers = 0
+        self.told = 0
         self._undelivered: list[Change] = []
         cache.listeners.append(self._changed)
 
@@ -189,11 +192,13 @@ class Hub:
         if self._closed:
             watcher.close()
         self._places[watcher.places][watcher] = None
+        self.watchers += 1
 
     def remove(self, watcher: Watcher) -> None:
         found = self._places.get(watcher.places)
-        if found is not None:
-            found.pop(watcher, None)
+        if found is not None and watcher in found:
+            del found[watcher]
+            self.watchers -= 1
             if not found:
                 del self._places[watcher.places]
 
@@ -238,6 +243,7 @@ class Hub:
                     touched.setdefault(watcher, []).append(change)
         limit = self._share
         waiting = [self._tell(watcher, theirs, limit) for watcher, theirs in touched.items()]
+        self.told += sum(map(len, touched.values()))
         behind = sum(size > BEHIND_BYTES for size in waiting)
         # One slow watcher may take its time, a crowd of them may not hold the memory of a crowd.
         self._share = (

@@ -32,6 +32,7 @@ class Kept:
     """Events, decoded."""
 
     name = "test"
+    dropped = 0
 
     def __init__(self) -> None:
         self.events: list[dict[str, Any]] = []

@@ -30,6 +30,8 @@ class Sink(Protocol):
 
     #: As metrics name it: ``log`` or ``webhook``.
     name: str
+    #: Events that it could not take or hand over.
+    dropped: int
 
     def put(self, line: bytes) -> None:
         """Take one event; drop it rather than fail. Never waits for a network."""
@@ -43,13 +45,13 @@ class Audit:
 
     def __init__(self, policy: Policy, sinks: Sequence[Sink], clock: Clock) -> None:
         self._policy = policy
-        self._sinks = sinks
+        self.sinks = sinks
         self._clock = clock
         self.levels: Counter[str] = Counter()
         self.events = 0
 
     async def close(self) -> None:
-        for sink in self._sinks:
+        for sink in self.sinks:
             await sink.close()
 
     def begin(self, request: Request, attributes: Attributes, audit_id: str, received: datetime) -> "Entry | None":
@@ -95,7 +97,7 @@ class Audit:
     def emit(self, event: Event) -> None:
         self.events += 1
         line = events.line(event)
-        for sink in self._sinks:
+        for sink in self.sinks:
             sink.put(line)
 
     def now(self) -> datetime:

@@ -104,7 +104,7 @@ def shared(total: float, wishes: Sequence[Wish]) -> tuple[list[float], float]:
     """
     if sum(wish.lower for wish in wishes) >= total:
         return [wish.lower for wish in wishes], 0.0
-    if sum(wish.upper for wish in wishes if wish.target > 0) <= total:
+    if sum(wish.upper if wish.target > 0 else wish.lower for wish in wishes) <= total:
         return _with_rest(total, wishes)
     low, high = 0.0, max(wish.upper / wish.target for wish in wishes if wish.target > 0)
     for _ in range(60):

@@ -47,7 +47,7 @@ class FlowControl:
         self.counts: defaultdict[tuple[str, str], Counts] = defaultdict(Counts)
         self._retry: defaultdict[str, RetryAfter] = defaultdict(RetryAfter)
         self._known: dict[tuple[Any, ...], Lane] = {}
-        self._adjust_at = 0.0
+        self._adjust_at = clock.monotonic() + borrowing.PERIOD_SECONDS
         self._stale = True
         #: How many watch a resource (group and plural); set by who knows.
         self.watchers: Callable[[str, str], int] = lambda group, plural: 0
