@@ -8,6 +8,7 @@ import msgspec
 
 from tiphys.api.scalars import MicroTime, Quantity, Time
 from tiphys.machinery import shapes
+from tiphys.machinery.custom import CustomObject
 from tiphys.machinery.shapes import Shape
 
 #: Kubernetes reports no more than this many.
@@ -56,6 +57,10 @@ def problems(cls: type[Any] | None, data: bytes) -> list[str]:
     ``cls`` None means that any field is known (custom resources). ``data`` must
     be JSON that decodes.
     """
+    if cls is not None and issubclass(cls, CustomObject):
+        from tiphys.machinery import codec  # noqa: PLC0415  # codec imports this module
+
+        return codec.decode_checked(cls, data)[1]
     if not has_duplicates(data) and (cls is None or fits(cls, data)):
         return []
     found: dict[str, None] = {}

@@ -44,7 +44,9 @@ def version(name: str = "v1", schema: dict[str, Any] | None = None, **more: Any)
     return given | more
 
 
-def definition(*versions: dict[str, Any], plural: str = "crontabs", kind: str = "CronTab", **spec: Any) -> dict[str, Any]:
+def definition(
+    *versions: dict[str, Any], plural: str = "crontabs", kind: str = "CronTab", **spec: Any
+) -> dict[str, Any]:
     names = {"plural": plural, "singular": kind.lower(), "kind": kind, "shortNames": ["ct"]}
     body = {"group": GROUP, "scope": "Namespaced", "names": names, "versions": list(versions) or [version()]}
     return {

@@ -1,9 +1,8 @@
 """From a definition to objects and back, over the real server."""
 
 import asyncio
-from typing import Any
 
-from tests.apiserver.extensions.crontabs import CRDS, CRONTABS, GROUP, crontab, define, definition, version
+from tests.apiserver.extensions.crontabs import CRDS, CRONTABS, GROUP, crontab, define
 from tests.apiserver.server import MERGE, STRATEGIC, Api, Lines
 
 

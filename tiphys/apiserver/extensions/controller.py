@@ -74,7 +74,12 @@ class Definitions:
         return self._objects.all(GROUP, PLURAL)
 
     def _changed(self, new: Any | None, old: Any | None) -> None:
-        self._wake((new or old).metadata.name)
+        crd: Any = new or old
+        name = crd.metadata.name
+        self._wake(name)
+        if new is not None and self._serving.find(name) is not None:
+            # At once, so that who changed a schema is answered when it holds.
+            self._serving.refresh(new)
 
     def _wake(self, name: str) -> None:
         self._waiting[name] = None

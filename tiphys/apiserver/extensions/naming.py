@@ -64,9 +64,7 @@ def accepted(crd: Crd, group: Iterable[Crd]) -> tuple[Names, Condition]:
             condition = _short_names(asked, have, new, resources) or condition
     new.categories = asked.categories
     if condition.status == "Unknown":
-        condition = Condition(
-            type=NAMES_ACCEPTED, status="True", reason="NoConflicts", message="no conflicts found"
-        )
+        condition = Condition(type=NAMES_ACCEPTED, status="True", reason="NoConflicts", message="no conflicts found")
     return new, condition
 
 
@@ -114,9 +112,7 @@ def approval(crd: Crd) -> Condition | None:
     text = crd.metadata.annotations.get(APPROVED_ANNOTATION, "")
     link = "https://github.com/kubernetes/enhancements/pull/1111"
     if not text:
-        why = (
-            f"protected groups must have approval annotation {quote(APPROVED_ANNOTATION)}, see {link}"
-        )
+        why = f"protected groups must have approval annotation {quote(APPROVED_ANNOTATION)}, see {link}"
         return Condition(type=APPROVAL, status="False", reason="MissingAnnotation", message=why)
     if text.startswith("unapproved"):
         why = f"not approved: {quote(text)}"

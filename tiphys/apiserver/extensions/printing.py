@@ -80,7 +80,7 @@ def _column(defined: apiextensions_v1.CustomResourceColumnDefinition) -> Column:
     )
 
 
-def _cell(value: Any, kind: str, now: datetime) -> Any:
+def _cell(value: Any, kind: str, now: datetime) -> str | int | bool | None:
     """A value as its column shows it; None where it does not fit."""
     if value is None:
         return None
@@ -89,12 +89,13 @@ def _cell(value: Any, kind: str, now: datetime) -> Any:
             return None
         return int(value)
     if kind == "number":
-        return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+        number: Any = value if isinstance(value, int | float) and not isinstance(value, bool) else None
+        return number  # type: ignore[no-any-return]  # fractions too
     if kind == "boolean":
         return value if isinstance(value, bool) else None
     if kind == "date":
         return _date(value, now)
-    return value if isinstance(value, str) else jsonpath.printed(value)
+    return str(value) if isinstance(value, str) else jsonpath.printed(value)
 
 
 def _date(value: Any, now: datetime) -> str:

@@ -64,16 +64,22 @@ class Serving:
 
     async def serve(self, crd: Crd) -> None:
         """Serve a definition as it is now; nothing happens if it is served so already."""
-        there = self._served.get(crd.metadata.name)
-        if there is not None and there.made_of == _made_of(crd):
+        if crd.metadata.name in self._served:
+            self.refresh(crd)
+            return
+        cache, rows, storage = self._made(crd)
+        await self._services.cache.add(cache)
+        self._install(crd, cache, rows, storage)
+
+    def refresh(self, crd: Crd) -> None:
+        """Serve a definition that is served already as it is now, if it has changed."""
+        there = self._served[crd.metadata.name]
+        if there.made_of == _made_of(crd):
             self._restrict(crd, there)
             return
         cache, rows, storage = self._made(crd)
-        if there is None:
-            await self._services.cache.add(cache)
-        else:
-            self._services.cache.replace(cache)
-            self._take_away(there)
+        self._services.cache.replace(cache)
+        self._take_away(there)
         self._install(crd, cache, rows, storage)
 
     def withdraw(self, name: str) -> None:

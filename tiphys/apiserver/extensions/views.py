@@ -30,7 +30,9 @@ class CustomCache(ResourceCache):
             return super().make(key, revision, value)
         cut = value.index(_METADATA)
         head = value[:cut]
-        return Entry(self._rows.get(head, self.row), head, key, revision, tail_of(value, cut + len(_METADATA), revision))
+        return Entry(
+            self._rows.get(head, self.row), head, key, revision, tail_of(value, cut + len(_METADATA), revision)
+        )
 
     def adopted(self, entry: Entry) -> Entry:
         return Entry(self._rows.get(entry.head, self.row), entry.head, entry.key, entry.revision, entry.tail)

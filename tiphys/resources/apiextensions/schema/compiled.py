@@ -1,7 +1,6 @@
 """One version's schema with everything that serving needs of it, made once."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import msgspec
 

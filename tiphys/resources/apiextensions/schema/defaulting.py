@@ -78,6 +78,7 @@ def _map(known: dict[str, Schema], values: Schema | None) -> Fill:
 
 
 def _list(inner: Schema) -> Fill | None:
+    """What fills in the items of a list."""
     of_items = default(inner)
     make = _maker(inner)
     if of_items is None and make is None:

@@ -72,10 +72,9 @@ def _duplicates(value: list[Any], path: str, identity: Callable[[Any], Any]) -> 
     for index, item in enumerate(value):
         same = identity(item)
         mark = same if same.__class__ is str else _canonical(same)
-        if mark in seen:
-            if mark not in told:
-                yield fields.duplicate(f"{path}[{index}]", same)
-                told.add(mark)
+        if mark in seen and mark not in told:
+            yield fields.duplicate(f"{path}[{index}]", same)
+            told.add(mark)
         seen.add(mark)
 
 
