@@ -17,8 +17,6 @@ def service(**spec: Any) -> dict[str, Any]:
 def test_defaults() -> None:
     assert builtins(made("services", service(selector={"app": "web"})))["spec"] == {
         "internalTrafficPolicy": "Cluster",
-        "ipFamilies": ["IPv4"],
-        "ipFamilyPolicy": "SingleStack",
         "ports": [{"port": 80, "protocol": "TCP", "targetPort": 80}],
         "selector": {"app": "web"},
         "sessionAffinity": "None",

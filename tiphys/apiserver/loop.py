@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Self
 
-from tiphys.apiserver.allocators import ServiceAllocator
 from tiphys.apiserver.cache import Cache
 from tiphys.apiserver.config import ApiServerConfig
 from tiphys.apiserver.extensions.controller import Definitions
@@ -19,6 +18,7 @@ from tiphys.apiserver.registry.endpoint import Endpoint, Services
 from tiphys.apiserver.routes import Routes, Verb
 from tiphys.apiserver.seams import Objects, Seams
 from tiphys.apiserver.server import Listener
+from tiphys.apiserver.services import ServiceAllocator, Upkeep
 from tiphys.apiserver.watch import Hub
 from tiphys.base.clock import Clock, RealClock
 from tiphys.base.ids import Ids
@@ -63,7 +63,7 @@ class ApiServer:
         self._objects = CachedObjects()
         self._hubs: list[Hub] = []
         self._feeder: asyncio.Task[None] | None = None
-        self._allocator = ServiceAllocator(config, self._ids)
+        self._allocator = ServiceAllocator(config, store, self._cache, self._clock, self._ids)
         endpoints_hubs: dict[int, Hub] = {}
         services = Services(store, self._cache, self._clock, self._ids, config, objects=self._objects)
         self._endpoints: list[Endpoint] = []
@@ -81,6 +81,9 @@ class ApiServer:
         made = seams(config, self._objects, self._clock, self._ids) if callable(seams) else seams or Seams()
         services.admission = made.admission
         self._running = made.running
+        self._upkeep = Upkeep(
+            self._allocator, self._cache, self._objects, self._clock, self._ids, bootstraps=made.running is not None
+        )
         self._parts = contextlib.AsyncExitStack()
         routes = Routes(self._endpoints, SUBRESOURCES, made.routes, made.resource_routes, made.foreign)
         self._serving = Serving(services, routes, self._objects, made.catalog, rules_of)
@@ -96,10 +99,10 @@ class ApiServer:
     async def __aenter__(self) -> Self:
         await self._cache.start()
         self._definitions.restore()
-        self._allocator.follow(self._cache.of(table.by_path("", "v1", "services")))
         self._feeder = asyncio.create_task(self._cache.run(), name="apiserver-cache")
         self._definitions.start()
         try:
+            await self._parts.enter_async_context(self._upkeep)
             if self._running is not None:
                 await self._parts.enter_async_context(self._running())
         except BaseException:

@@ -82,12 +82,17 @@ async def _prepared(call: Call, obj: Any) -> Entry:
 
 async def _written(call: Call, obj: Any) -> Entry:
     endpoint = call.endpoint
-    with allocating(endpoint, obj, None, call.dry_run):
+    async with allocating(endpoint, obj, None) as allocation:
         validate_create(endpoint, obj)
         await endpoint.services.admission.validate(call.attributes, obj, None)
         call.attributes.warnings += endpoint.row.strategy.warnings(obj, None)
         metadata = obj.metadata
         key = endpoint.cache.key(metadata.namespace, metadata.name)
+        if not call.dry_run:
+            if endpoint.allocator is not None and key in endpoint.cache.entries:
+                # Nothing is held for what is there already.
+                raise Conflict(key, await endpoint.services.store.get(key))
+            await allocation.hold()
         value = endpoint.encode(obj)
         store = endpoint.services.store
         if call.dry_run:

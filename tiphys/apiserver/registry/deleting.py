@@ -210,6 +210,8 @@ async def _attempt(call: Call, options: meta_v1.DeleteOptions, entry: Entry, obj
     if outcome == "deleted":
         revision = await store.delete(entry.key, expected=entry.revision)
         await endpoint.services.cache.wait(revision)
+        if endpoint.allocator is not None:
+            await endpoint.allocator.gone(obj)
         # What is answered is what was deleted, with the mark it would have had.
         return Deleted(entry.at(revision), outcome)
     value = endpoint.encode(obj)

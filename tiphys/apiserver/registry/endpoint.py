@@ -44,10 +44,22 @@ class Allocator(Protocol):
     """Gives objects what no other may have at the same time."""
 
     def reserve(self, obj: Any, old: Any) -> Any:
-        """Fill ``obj`` in and keep what it holds from others until ``release``. Raises Invalid."""
+        """Fill ``obj`` in and keep what it was given from others here. Raises Invalid."""
 
-    def release(self, reservation: Any) -> None:
-        """What was reserved is now in the cache, or was not written."""
+    def forget(self, reservation: Any) -> None:
+        """What was reserved is not wanted."""
+
+    async def hold(self, reservation: Any) -> None:
+        """Keep what was reserved from other servers too; may exchange it. Raises Invalid."""
+
+    async def settle(self, reservation: Any) -> None:
+        """The object was written: give back what its old form alone had."""
+
+    async def undo(self, reservation: Any) -> None:
+        """The object was not written: give back what was held."""
+
+    async def gone(self, obj: Any) -> None:
+        """The object was deleted: give back what it had."""
 
 
 class Endpoint:

@@ -185,18 +185,22 @@ async def _attempt(call: Call, strategy: Strategy[Any], entry: Entry, old: Any, 
     strategy.prepare_for_update(obj, old)
     if not admitted:
         await services.admission.admit(attributes, obj, old)
-    with allocating(endpoint, obj, old, call.dry_run):
+    async with allocating(endpoint, obj, old) as allocation:
         _validate_update(endpoint, strategy, obj, old)
         if not admitted:
             await services.admission.validate(attributes, obj, old)
         attributes.warnings += strategy.warnings(obj, old)
         gone = _is_finished(endpoint, obj, old)
+        if not (call.dry_run or gone):
+            await allocation.hold()
         value = endpoint.encode(obj)
         if call.dry_run:
             return endpoint.entry(entry.key, value, entry.revision)
         if gone:
             revision = await services.store.delete(entry.key, expected=entry.revision)
             await services.cache.wait(revision)
+            if endpoint.allocator is not None:
+                await endpoint.allocator.gone(old)
             return endpoint.entry(entry.key, value, entry.revision)
         unchanged = endpoint.same(entry, value) or ownership.only_times_differ(obj, old)
         if unchanged and not services.store.stale(entry.key):

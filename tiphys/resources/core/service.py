@@ -1,8 +1,9 @@
 """Service: the row, defaults, validation, what changes of type drop, columns.
 
-Addresses and node ports are given out by the API server, between prepare and validation.
+Families, addresses and node ports are given out by the API server, between prepare and validation.
 """
 
+import ipaddress
 from datetime import datetime
 
 from tiphys.api import core_v1
@@ -57,20 +58,6 @@ def default(service: core_v1.Service) -> None:
             ingress.ipMode = "VIP"
 
 
-def default_families(spec: core_v1.ServiceSpec) -> None:
-    """Which address families the Service has, in a cluster whose Services have IPv4 addresses."""
-    if spec.type == "ExternalName":
-        return
-    without_selector = is_headless(spec) and not spec.selector
-    if spec.ipFamilyPolicy is None:
-        two = without_selector or len(spec.ipFamilies or ()) > 1
-        spec.ipFamilyPolicy = "RequireDualStack" if two else "SingleStack"
-    if not spec.ipFamilies:
-        spec.ipFamilies = ["IPv4"]
-    if without_selector and spec.ipFamilyPolicy != "SingleStack" and len(spec.ipFamilies) == 1:
-        spec.ipFamilies = [*spec.ipFamilies, "IPv6" if spec.ipFamilies[0] == "IPv4" else "IPv4"]
-
-
 def validate(service: core_v1.Service) -> Errors:
     errs: Errors = []
     spec = service.spec
@@ -81,7 +68,8 @@ def validate(service: core_v1.Service) -> Errors:
     if spec.selector:
         checks.labels(errs, "spec.selector", spec.selector)
     _affinity(errs, spec)
-    _addresses(errs, spec)
+    validate_addresses(errs, spec)
+    _external_addresses(errs, spec)
     checks.required_one_of(errs, "spec.type", spec.type, TYPES)
     _port_clashes(errs, spec)
     _load_balancer(errs, service)
@@ -156,20 +144,42 @@ def _affinity(errs: Errors, spec: core_v1.ServiceSpec) -> None:
         errs.append(fields.invalid(f"{path}.clientIP.timeoutSeconds", client.timeoutSeconds, detail))
 
 
-def _addresses(errs: Errors, spec: core_v1.ServiceSpec) -> None:
+def validate_addresses(errs: Errors, spec: core_v1.ServiceSpec) -> None:
+    """Cluster IPs, families and policy, each for itself and against each other."""
     given = spec.clusterIPs or []
-    if given and (spec.clusterIP or "") != given[0]:
+    if given and not spec.clusterIP and given[0]:
+        errs.append(fields.invalid("spec.clusterIPs", given, "must be empty when `clusterIP` is not specified"))
+    elif given and (spec.clusterIP or "") != given[0]:
         errs.append(fields.invalid("spec.clusterIPs", given, "first value must match `clusterIP`"))
+    for index, family in enumerate(spec.ipFamilies or ()):
+        checks.one_of(errs, f"spec.ipFamilies[{index}]", family, FAMILIES)
+    checks.duplicates(errs, lambda index: f"spec.ipFamilies[{index}]", spec.ipFamilies or [])
+    if spec.ipFamilyPolicy is not None:
+        checks.one_of(errs, "spec.ipFamilyPolicy", spec.ipFamilyPolicy, FAMILY_POLICIES)
+    before = len(errs)
     if "None" in given and len(given) > 1:
         errs.append(fields.invalid("spec.clusterIPs", given, "'None' must be the first and only value"))
     for index, address in enumerate(given):
-        if address != "None":
+        if address not in ("None", ""):
             checks.form(errs, f"spec.clusterIPs[{index}]", address, checks.ip_address)
-    checks.duplicates(errs, lambda index: f"spec.ipFamilies[{index}]", spec.ipFamilies or [])
-    for index, family in enumerate(spec.ipFamilies or ()):
-        checks.one_of(errs, f"spec.ipFamilies[{index}]", family, FAMILIES)
-    if spec.ipFamilyPolicy is not None:
-        checks.one_of(errs, "spec.ipFamilyPolicy", spec.ipFamilyPolicy, FAMILY_POLICIES)
+    if len(given) > 2:
+        errs.append(fields.invalid("spec.clusterIPs", given, "may only hold up to 2 values"))
+    if len(errs) == before:
+        _families_of_addresses(errs, given, spec.ipFamilies or [])
+
+
+def _families_of_addresses(errs: Errors, given: list[str], families: list[str]) -> None:
+    """Addresses are well-formed here."""
+    versions = [ipaddress.ip_address(address).version for address in given if address not in ("None", "")]
+    if len(versions) > 1 and len(set(versions)) < len(versions):
+        errs.append(fields.invalid("spec.clusterIPs", given, "may specify no more than one IP for each IP family"))
+    for index, (version, family) in enumerate(zip(versions, families, strict=False)):
+        if f"IPv{version}" != family and family in FAMILIES:
+            detail = f"expected an {family} value as indicated by `ipFamilies[{index}]`"
+            errs.append(fields.invalid(f"spec.clusterIPs[{index}]", given[index], detail))
+
+
+def _external_addresses(errs: Errors, spec: core_v1.ServiceSpec) -> None:
     for index, address in enumerate(spec.externalIPs or ()):
         here = f"spec.externalIPs[{index}]"
         if checks.ip_address(address):
@@ -230,7 +240,6 @@ class ServiceStrategy(Strategy[core_v1.Service]):
         obj.status = core_v1.ServiceStatus()
         if obj.spec.clusterIP and not obj.spec.clusterIPs:
             obj.spec.clusterIPs = [obj.spec.clusterIP]
-        default_families(obj.spec)
 
     def validate_create(self, obj: core_v1.Service) -> list[FieldError]:
         return validate(obj)
@@ -238,7 +247,6 @@ class ServiceStrategy(Strategy[core_v1.Service]):
     def prepare_for_update(self, obj: core_v1.Service, old: core_v1.Service) -> None:
         obj.status = old.status
         service_changes.prepare(obj.spec, old.spec)
-        default_families(obj.spec)
 
     def validate_update(self, obj: core_v1.Service, old: core_v1.Service) -> list[FieldError]:
         return [*service_changes.validate(obj.spec, old.spec), *validate(obj)]
