@@ -59,7 +59,7 @@ class ApiServer:
         self.config = config
         self._clock = clock or RealClock()
         self._ids = ids or Ids()
-        self._cache = Cache(store, table.RESOURCES)
+        self._cache = Cache(store, table.ALL)
         self._objects = CachedObjects()
         self._hubs: list[Hub] = []
         self._feeder: asyncio.Task[None] | None = None
@@ -67,7 +67,7 @@ class ApiServer:
         endpoints_hubs: dict[int, Hub] = {}
         services = Services(store, self._cache, self._clock, self._ids, config, objects=self._objects)
         self._endpoints: list[Endpoint] = []
-        for row in table.RESOURCES:
+        for row in table.served(config.runtime_config, config.feature_gates):
             if row.virtual:
                 continue
             cache = self._cache.of(row)

@@ -77,7 +77,7 @@ class Security:
         self.config = config
         self.security = security
         self.objects = objects
-        self.catalog = Catalog()
+        self.catalog = Catalog(table.served(config.runtime_config, config.feature_gates))
         reserved = (
             *security.requestheader_username_headers,
             *security.requestheader_uid_headers,

@@ -11,7 +11,7 @@ from tiphys.apiserver import decoding
 from tiphys.apiserver.registry.endpoint import Call, Endpoint
 from tiphys.machinery import apply, codec, errors, fields, fieldsets, structure, times
 from tiphys.resources.rules import Resource
-from tiphys.resources.table import RESOURCES
+from tiphys.resources.table import ALL
 
 Entries = list[meta_v1.ManagedFieldsEntry]
 
@@ -142,7 +142,7 @@ def converter(endpoint: Endpoint) -> apply.Convert:
     row = endpoint.row
 
     def convert(version: str, old: Any, new: Any) -> apply.Versioned | None:
-        for other in endpoint.siblings or RESOURCES:
+        for other in endpoint.siblings or ALL:
             if other.api_version == version and other.storage_resource == row.storage_resource:
                 return apply.Versioned(
                     structure.node_of(other.cls), _converted(row, other, old), _converted(row, other, new)
