@@ -10,6 +10,7 @@ from tiphys.controllers.deployment import annotations, desired, history, rolling
 from tiphys.controllers.deployment.desired import Generations
 from tiphys.controllers.endpoints.desired import subsets
 from tiphys.controllers.endpointslice import desired as slices
+from tiphys.controllers.endpointslice.controller import _owner
 from tiphys.controllers.endpointslice.packing import plan
 from tiphys.controllers.garbagecollector.graph import Graph, Identity, Owner, Seen
 from tiphys.controllers.nodeipam.ranges import Exhausted, Ranges
@@ -294,7 +295,7 @@ def made(found: core_v1.Service, count: int) -> slices.Groups:
 
 
 def applied(existing: list[discovery_v1.EndpointSlice], groups: slices.Groups) -> list[discovery_v1.EndpointSlice]:
-    changes = plan(service(), existing, groups)
+    changes = plan(_owner(service()), existing, groups)
     kept = {s.metadata.name: s for s in existing if s not in changes.delete}
     kept |= {s.metadata.name: s for s in changes.update}
     for number, new in enumerate(changes.create):
@@ -312,14 +313,14 @@ def test_slices_hold_everything_once_and_never_too_much(counts: tuple[int, ...])
         held = [e.targetRef.name for s in existing for e in s.endpoints or () if e.targetRef]
         assert sorted(held) == [f"p{number:03}" for number in range(count)]
         assert all(len(s.endpoints or ()) <= 100 for s in existing) and existing
-        assert plan(service(), [codec.copy(s) for s in existing], groups).empty
+        assert plan(_owner(service()), [codec.copy(s) for s in existing], groups).empty
 
 
 def test_one_changed_pod_changes_one_slice() -> None:
     existing = applied([], made(service(), 250))
     groups = made(service(), 250)
     next(iter(groups.values()))[0].conditions = discovery_v1.EndpointConditions(ready=False)
-    changes = plan(service(), existing, groups)
+    changes = plan(_owner(service()), existing, groups)
     assert (len(changes.create), len(changes.update), len(changes.delete)) == (0, 1, 0)
 
 

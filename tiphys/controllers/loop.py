@@ -17,6 +17,7 @@ from tiphys.controllers.deployment.controller import DeploymentController
 from tiphys.controllers.disruption.controller import DisruptionController
 from tiphys.controllers.endpoints.controller import EndpointsController
 from tiphys.controllers.endpointslice.controller import EndpointSliceController
+from tiphys.controllers.endpointslicemirroring.controller import EndpointSliceMirroringController
 from tiphys.controllers.ephemeralvolume.controller import EphemeralVolumeController
 from tiphys.controllers.garbagecollector.controller import GarbageCollector
 from tiphys.controllers.job.controller import JobController
@@ -62,6 +63,7 @@ CONTROLLERS: tuple[type[Controller], ...] = (
     PodAutoscalerController,
     EndpointSliceController,
     EndpointsController,
+    EndpointSliceMirroringController,
     NodeLifecycleController,
     TaintEvictionController,
     NodeIpamController,

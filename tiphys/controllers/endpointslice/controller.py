@@ -1,19 +1,17 @@
 """Wires the EndpointSlice controller: events to keys, plans to calls."""
 
-import asyncio
-
 from tiphys.api import core_v1, discovery_v1
 from tiphys.client import Done, RequeueAfter, Result
 from tiphys.controllers import services
 from tiphys.controllers.base import Context, Controller
+from tiphys.controllers.endpointslice import hints
 from tiphys.controllers.endpointslice.desired import desired
-from tiphys.controllers.endpointslice.packing import MANAGED_BY, MANAGED_BY_LABEL, SERVICE_LABEL, Plan, plan
+from tiphys.controllers.endpointslice.packing import MANAGED_BY_LABEL, SERVICE_LABEL, Owner, Plan, plan
+from tiphys.controllers.endpointslice.writer import STALE_SECONDS, SliceWriter
 from tiphys.controllers.terminating import is_namespace_terminating
 from tiphys.machinery import errors, meta
 
-ZONE_LABEL = "topology.kubernetes.io/zone"
-#: How soon to look again while the cache does not show the last write yet.
-STALE_SECONDS = 0.02
+MANAGED_BY = "endpointslice-controller.k8s.io"
 
 
 class EndpointSliceController(Controller):
@@ -27,15 +25,20 @@ class EndpointSliceController(Controller):
         self.pods = self.informers.of(core_v1.Pod)
         self.nodes = self.informers.of(core_v1.Node)
         self.slices = self.informers.of(discovery_v1.EndpointSlice)
-        self._slice_client = self.client.of(discovery_v1.EndpointSlice)
-        #: Per service: the newest resource version that we wrote, and how many endpoints there were.
-        self._written: dict[str, str] = {}
+        self._writer = SliceWriter(self.client, self.slices)
+        #: How many endpoints a Service had, and why it had no hints by share.
         self._sizes: dict[str, int] = {}
-        self._zones: dict[str, str] = {}
+        self._hint_problems: dict[str, str] = {}
+        #: What is known of the nodes' zones; None until it is asked for after a change.
+        self._zones: hints.Zones | None = None
         self.services.add_index("namespace", lambda service: (service.metadata.namespace,))
         self.pods.add_index("namespace", lambda pod: (pod.metadata.namespace,))
         self.slices.add_index("service", _service_of)
-        self.nodes.add_handler(self._node_changed, lambda _, new: self._node_changed(new), self._node_deleted)
+        self.nodes.add_handler(
+            lambda node: self._nodes_changed(None, node),
+            self._nodes_changed,
+            lambda node: self._nodes_changed(node, None),
+        )
         self.services.add_handler(self.enqueue, lambda _, new: self.enqueue(new), self._service_deleted)
         self.pods.add_handler(
             lambda pod: self._pod_changed(None, pod), self._pod_changed, lambda pod: self._pod_changed(pod, None)
@@ -47,8 +50,9 @@ class EndpointSliceController(Controller):
     def _service_deleted(self, service: core_v1.Service) -> None:
         """Its slices go with it, by owner reference."""
         key = meta.key_of(service)
-        self._written.pop(key, None)
+        self._writer.forget(key)
         self._sizes.pop(key, None)
+        self._hint_problems.pop(key, None)
 
     def _pod_changed(self, old: core_v1.Pod | None, new: core_v1.Pod | None) -> None:
         pod = new or old
@@ -62,25 +66,23 @@ class EndpointSliceController(Controller):
 
     def _slice_changed(self, found: discovery_v1.EndpointSlice) -> None:
         for key in _service_of(found):
-            # Our own write comes back and asks for nothing.
-            written = self._written.get(key)
-            if written is None or int(found.metadata.resourceVersion) > int(written):
+            if self._writer.is_news(key, found):
                 self.queue.add(key)
 
     def _slice_deleted(self, found: discovery_v1.EndpointSlice) -> None:
         for key in _service_of(found):
             self.queue.add(key)
 
-    def _node_changed(self, node: core_v1.Node) -> None:
-        zone = node.metadata.labels.get(ZONE_LABEL, "")
-        if self._zones.get(node.metadata.name, "") == zone:
+    def _nodes_changed(self, old: core_v1.Node | None, new: core_v1.Node | None) -> None:
+        """Zones concern all Services; what shares are made of, those that want shares."""
+        if old is not None and new is not None and hints.facts_of(old) == hints.facts_of(new):
             return
-        self._zones[node.metadata.name] = zone
+        self._zones = None
+        moved = old is None or new is None or hints.zone_of(old) != hints.zone_of(new)
+        has_zone = any(node is not None and hints.zone_of(node) for node in (old, new))
         for service in self.services.list():
-            self.enqueue(service)
-
-    def _node_deleted(self, node: core_v1.Node) -> None:
-        self._zones.pop(node.metadata.name, None)
+            if (moved and has_zone) or hints.wants_shares(service):
+                self.enqueue(service)
 
     # Reconciling
 
@@ -88,7 +90,7 @@ class EndpointSliceController(Controller):
         service = self.services.get(key)
         if service is None or service.metadata.deletionTimestamp is not None or not services.is_managed(service):
             return Done()
-        if not self.slices.has_seen(self._written.get(key, "")):
+        if not self._writer.is_seen(key):
             return RequeueAfter(STALE_SECONDS)
         selector = service.spec.selector or {}
         namespace = service.metadata.namespace
@@ -96,47 +98,51 @@ class EndpointSliceController(Controller):
             pod for pod in self.pods.by_index("namespace", namespace) if selector.items() <= pod.metadata.labels.items()
         ]
         self._sizes[key] = len(pods)
-        zones = {node: zone for node, zone in self._zones.items() if zone}
-        changes = plan(service, self.slices.by_index("service", key), desired(service, pods, zones))
+        groups = desired(service, pods, self._known_zones().of_node)
+        for group, endpoints in groups.items():
+            groups[group], problem = hints.with_hints(service, endpoints, self._known_zones())
+            self._tell_of_hints(key, service, problem)
+        changes = plan(_owner(service), self.slices.by_index("service", key), groups)
         if not changes.empty:
             await self._apply(key, service, changes)
         return Done()
 
-    async def _apply(self, key: str, service: core_v1.Service, changes: Plan) -> None:
-        calls = [
-            *(self._slice_client.create(new) for new in changes.create),
-            *(self._slice_client.update(new) for new in changes.update),
-        ]
-        results = await asyncio.gather(*calls, *map(self._delete, changes.delete), return_exceptions=True)
-        for result in results:
-            if isinstance(result, discovery_v1.EndpointSlice):
-                self._note(key, result.metadata.resourceVersion)
-        for result in results:
-            if isinstance(result, errors.Conflict | ConnectionError):
-                raise result
-            if isinstance(result, errors.StatusError):
-                if is_namespace_terminating(result):
-                    return
-                name = f"{service.metadata.namespace}/{service.metadata.name}"
-                self.recorder.event(
-                    service,
-                    "Warning",
-                    "FailedToUpdateEndpointSlices",
-                    f"Error updating Endpoint Slices for Service {name}: {result}",
-                )
-                raise result
-            if isinstance(result, BaseException):
-                raise result
+    def _known_zones(self) -> hints.Zones:
+        if self._zones is None:
+            self._zones = hints.zones(self.nodes.list())
+        return self._zones
 
-    async def _delete(self, found: discovery_v1.EndpointSlice) -> None:
-        try:
-            await self._slice_client.delete(found.metadata.name, found.metadata.namespace)
-        except errors.NotFound:
+    def _tell_of_hints(self, key: str, service: core_v1.Service, problem: str | None) -> None:
+        """An event whenever endpoints begin, or cease, to be dealt out to zones."""
+        if problem is None:
+            self._hint_problems.pop(key, None)
             return
+        if self._hint_problems.get(key) == problem:
+            return
+        self._hint_problems[key] = problem
+        if problem:
+            self.recorder.event(service, "Warning", "TopologyAwareHintsDisabled", problem)
+        else:
+            told = "Topology Aware Hints has been enabled"
+            self.recorder.event(service, "Normal", "TopologyAwareHintsEnabled", told)
 
-    def _note(self, key: str, resource_version: str) -> None:
-        if int(resource_version or 0) > int(self._written.get(key, "0")):
-            self._written[key] = resource_version
+    async def _apply(self, key: str, service: core_v1.Service, changes: Plan) -> None:
+        try:
+            await self._writer.apply(key, changes)
+        except errors.Conflict:
+            raise
+        except errors.StatusError as problem:
+            if is_namespace_terminating(problem):
+                return
+            told = f"Error updating Endpoint Slices for Service {meta.key_of(service)}: {problem}"
+            self.recorder.event(service, "Warning", "FailedToUpdateEndpointSlices", told)
+            raise
+
+
+def _owner(service: core_v1.Service) -> Owner:
+    metadata = service.metadata
+    reference = meta.owner_reference(service)
+    return Owner(metadata.namespace, metadata.name, MANAGED_BY, reference, services.labels_of(service))
 
 
 def _service_of(found: discovery_v1.EndpointSlice) -> tuple[str, ...]:
