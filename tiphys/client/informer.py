@@ -318,6 +318,7 @@ class Informers:
         self._random = random or random_module.Random()
         self._informers: dict[tuple[Any, ...], Informer[Any]] = {}
         self._tasks = Tasks()
+        self._following: dict[Informer[Any], asyncio.Task[Any]] = {}
         self._running = False
 
     def of(
@@ -380,7 +381,14 @@ class Informers:
         return found
 
     def _start(self, informer: Informer[Any]) -> None:
-        self._tasks.start(informer.run(), name=f"informer {informer.resource.plural}")
+        self._following[informer] = self._tasks.start(informer.run(), name=f"informer {informer.resource.plural}")
+
+    def drop(self, informer: Informer[Any]) -> None:
+        """Stop following a resource that is no longer served. Nobody else may be using the informer."""
+        self._informers = {identity: one for identity, one in self._informers.items() if one is not informer}
+        task = self._following.pop(informer, None)
+        if task is not None:
+            task.cancel()
 
     async def wait_synced(self) -> None:
         """Return once every informer asked for so far holds its first list; raises if one has failed."""

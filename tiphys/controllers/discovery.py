@@ -5,7 +5,7 @@ resources and a stock API server count; the resource table answers where the
 server has no aggregated discovery.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import msgspec
 
@@ -33,6 +33,15 @@ class Served:
         return f"{self.plural}.{self.group}" if self.group else self.plural
 
 
+@dataclass(slots=True)
+class Discovered:
+    """What is served as far as is known. ``failing`` are versions (``metrics.k8s.io/v1beta1``) whose server does not
+    say what it serves; what is listed of them may be old."""
+
+    resources: list[Served] = field(default_factory=list)
+    failing: list[str] = field(default_factory=list)
+
+
 class _Kind(msgspec.Struct):
     kind: str = ""
 
@@ -46,6 +55,7 @@ class _Resource(msgspec.Struct):
 
 class _Version(msgspec.Struct):
     version: str = ""
+    freshness: str = ""
     resources: list[_Resource] = []
 
 
@@ -66,19 +76,22 @@ class _Groups(msgspec.Struct):
 _groups = msgspec.json.Decoder(_Groups)
 
 
-async def served(client: Client) -> list[Served]:
+async def served(client: Client) -> Discovered:
     """Every resource once, in the first version that lists it."""
     try:
         answers = [await client.request("GET", path, accept=ACCEPT) for path in ("/api", "/apis")]
         decoded = [_groups.decode(answer) for answer in answers]
     except (errors.NotFound, errors.NotAcceptable, msgspec.DecodeError):
-        return from_table()
+        return Discovered(from_table())
     if any(found.kind != "APIGroupDiscoveryList" for found in decoded):
-        return from_table()
+        return Discovered(from_table())
+    failing = []
     result: dict[tuple[str, str], Served] = {}
     for found in decoded:
         for group in found.items:
             for version in group.versions:
+                if version.freshness == "Stale":
+                    failing.append(f"{group.metadata.name}/{version.version}")
                 for resource in version.resources:
                     result.setdefault(
                         (group.metadata.name, resource.resource),
@@ -91,7 +104,7 @@ async def served(client: Client) -> list[Served]:
                             frozenset(resource.verbs),
                         ),
                     )
-    return list(result.values())
+    return Discovered(list(result.values()), failing)
 
 
 def from_table() -> list[Served]:

@@ -32,6 +32,14 @@ logger = logging.getLogger(__name__)
 
 IGNORED = frozenset({"events", "events.events.k8s.io"})
 RETRY_SECONDS = 1.0
+#: While some server does not say what it serves it is asked again.
+FAILING_RETRY_SECONDS = 30.0
+#: Events of these foretell that other resources are served, soon after.
+FORETELLING = frozenset(
+    {("apiextensions.k8s.io", "CustomResourceDefinition"), ("apiregistration.k8s.io", "APIService")}
+)
+#: After such an event discovery is read at these distances.
+SETTLE_SECONDS = (0.1, 1.0)
 #: Owners known to be absent, so that a thousand dependents ask once.
 ABSENT_SIZE = 500
 
@@ -61,20 +69,62 @@ class GarbageCollector(Controller):
         super().__init__(context)
         self.graph = Graph()
         self._served: dict[tuple[str, str], discovery.Served] = {}
-        self._informers: list[Informer[Any]] = []
+        self._informers: dict[tuple[str, str], Informer[Any]] = {}
+        #: Those that nobody else uses.
+        self._own: set[Informer[Any]] = set()
+        self._foretold = asyncio.Event()
         self._absent: OrderedDict[tuple[str, str], None] = OrderedDict()
 
     async def background(self) -> None:
-        """Begin to watch everything. Only now, so that nobody's readiness waits for it."""
-        for resource in await self._discovered():
-            if not {"list", "watch", "delete"} <= resource.verbs or resource.name in IGNORED:
-                continue
-            self._served[resource.group, resource.kind] = resource
-            self._follow(resource)
-        for informer in self._informers:
-            await informer.wait_synced()
+        """Watch everything, also what is served later. Only now, so that nobody's readiness waits for it."""
+        failing = self._keep_up(await self._discovered())
+        while True:
+            # Whatever is served where nobody answers may own something, or be owned.
+            await self._until_foretold(FAILING_RETRY_SECONDS if failing else None)
+            for seconds in SETTLE_SECONDS:
+                self._foretold.clear()
+                await self.clock.sleep(seconds)
+                failing = self._keep_up(await self._discovered())
 
-    async def _discovered(self) -> list[discovery.Served]:
+    async def _until_foretold(self, seconds: float | None) -> None:
+        waits: list[asyncio.Future[Any]] = [asyncio.ensure_future(self._foretold.wait())]
+        if seconds is not None:
+            waits.append(asyncio.ensure_future(self.clock.sleep(seconds)))
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for one in waits:
+                one.cancel()
+
+    def _keep_up(self, found: discovery.Discovered) -> bool:
+        """Follow what is served and nothing else; whether some server does not say what it serves."""
+        wanted = {
+            (one.group, one.kind): one
+            for one in found.resources
+            if {"list", "watch", "delete"} <= one.verbs and one.name not in IGNORED
+        }
+        silent = {version.partition("/")[0] for version in found.failing}
+        for key, resource in list(self._served.items()):
+            if wanted.get(key) != resource and (key in wanted or key[0] not in silent):
+                self._leave(key)
+        for key, resource in wanted.items():
+            if key not in self._served:
+                self._served[key] = resource
+                self._follow(resource)
+                self._look(self.graph.of_kind(*key, virtual=True))
+        return bool(found.failing)
+
+    def _leave(self, key: tuple[str, str]) -> None:
+        """Forget a kind that is no longer served, with all its objects."""
+        del self._served[key]
+        informer = self._informers.pop(key)
+        if informer in self._own:
+            self._own.discard(informer)
+            self.informers.drop(informer)
+        for uid in self.graph.of_kind(*key, virtual=False):
+            self._look(self.graph.remove(uid))
+
+    async def _discovered(self) -> discovery.Discovered:
         while True:
             try:
                 return await discovery.served(self.client)
@@ -98,7 +148,12 @@ class GarbageCollector(Controller):
                 node.resource_version = new.metadata.resourceVersion
 
         informer.add_handler(observe, changed, lambda obj: self._look(self.graph.remove(obj.metadata.uid)))
-        self._informers.append(informer)
+        if (group, kind) in FORETELLING:
+            informer.add_handler(self._foretell, lambda _, new: self._foretell(new), self._foretell)
+        self._informers[group, kind] = informer
+
+    def _foretell(self, _: object) -> None:
+        self._foretold.set()
 
     def _shared(self, resource: discovery.Served) -> Informer[Any]:
         """The informer that others use already, or one of our own that keeps little."""
@@ -108,9 +163,11 @@ class GarbageCollector(Controller):
             found = None
         if found is not None:
             return found
-        return self.informers.of_resource(
+        own = self.informers.of_resource(
             resource.group, resource.version, resource.plural, resource.namespaced, Partial
         )
+        self._own.add(own)
+        return own
 
     def _look(self, uids: Iterable[str]) -> None:
         for uid in uids:

@@ -86,6 +86,14 @@ class Graph:
     def __len__(self) -> int:
         return len(self._nodes)
 
+    def of_kind(self, group: str, kind: str, *, virtual: bool) -> list[str]:
+        """Uids of the objects of a kind that were seen, or (``virtual``) only named as owners."""
+        return [
+            uid
+            for uid, node in self._nodes.items()
+            if node.virtual == virtual and (node.seen.identity.group, node.seen.identity.kind) == (group, kind)
+        ]
+
     def dependents(self, node: Node) -> list[Node]:
         return [self._nodes[uid] for uid in sorted(node.dependents) if uid in self._nodes]
 

@@ -94,16 +94,13 @@ class NamespaceController(Controller):
 
     async def _empty(self, name: str) -> Remains:
         """Ask everything in the namespace to go; what is left of it."""
-        content = [
-            found
-            for found in await discovery.served(self.client)
-            if found.namespaced and {"list", "delete"} <= found.verbs
-        ]
-        remains = Remains()
+        discovered = await discovery.served(self.client)
+        content = [found for found in discovered.resources if found.namespaced and {"list", "delete"} <= found.verbs]
+        remains = Remains(undiscovered=discovered.failing)
         pods = [found for found in content if found.name == "pods"]
         # Pods first: what they rely on, network policies for one, must outlive them.
         await self._delete_all(name, pods, remains)
-        if remains.empty:
+        if not remains.counts and not remains.failures:
             # Events are looked at last: the others' end makes some.
             events = [found for found in content if found.plural == "events"]
             await self._delete_all(name, (f for f in content if f not in pods and f not in events), remains)

@@ -20,12 +20,14 @@ class Remains:
     finalizers: dict[str, int] = field(default_factory=dict)
     #: What could not be listed or deleted.
     failures: list[str] = field(default_factory=list)
+    #: Versions of which nobody knows whether there is anything of them in the namespace.
+    undiscovered: list[str] = field(default_factory=list)
     #: Seconds that the slowest Pod may take.
     grace_seconds: int = 0
 
     @property
     def empty(self) -> bool:
-        return not self.counts and not self.failures
+        return not self.counts and not self.failures and not self.undiscovered
 
 
 def status(namespace: core_v1.Namespace, remains: Remains, now: datetime) -> core_v1.NamespaceStatus:
@@ -44,9 +46,7 @@ def status(namespace: core_v1.Namespace, remains: Remains, now: datetime) -> cor
 
 def _conditions(remains: Remains) -> list[core_v1.NamespaceCondition]:
     return [
-        _condition(
-            "NamespaceDeletionDiscoveryFailure", "", "ResourcesDiscovered", "All resources successfully discovered"
-        ),
+        _discovery_failure(remains.undiscovered),
         _condition(
             "NamespaceDeletionGroupVersionParsingFailure",
             "",
@@ -75,6 +75,17 @@ def _conditions(remains: Remains) -> list[core_v1.NamespaceCondition]:
             "All content-preserving finalizers finished",
         ),
     ]
+
+
+def _discovery_failure(undiscovered: list[str]) -> core_v1.NamespaceCondition:
+    found = ", ".join(f"{version}: stale GroupVersion discovery: {version}" for version in undiscovered)
+    count = f"Discovery failed for some groups, {len(undiscovered)} failing: "
+    return _condition(
+        "NamespaceDeletionDiscoveryFailure",
+        f"{count}unable to retrieve the complete list of server APIs: {found}" if undiscovered else "",
+        "DiscoveryFailed" if undiscovered else "ResourcesDiscovered",
+        "All resources successfully discovered",
+    )
 
 
 def _content_failure(failures: list[str]) -> core_v1.NamespaceCondition:
