@@ -7,6 +7,11 @@ from collections.abc import Mapping
 from types import ModuleType
 
 from tiphys.api.scalars import Object
+from tiphys.resources.admissionregistration import (
+    mutating_admission_policy,
+    validating_admission_policy,
+    webhook_configurations,
+)
 from tiphys.resources.apiextensions import custom_resource_definition
 from tiphys.resources.apiregistration import api_service
 from tiphys.resources.apps import controller_revision, daemon_set, deployment, replica_set, stateful_set
@@ -123,6 +128,9 @@ ALL: tuple[Resource, ...] = _rows(
     resource_claim_template,
     resource_slice,
     custom_resource_definition,
+    webhook_configurations,
+    validating_admission_policy,
+    mutating_admission_policy,
     api_service,
 )
 

@@ -1,8 +1,10 @@
 """The chain of one API server, put together from its configuration."""
 
+import random
 from collections.abc import Sequence
 from dataclasses import replace
 
+from tiphys.apiserver import webhooks
 from tiphys.apiserver.admission import configuration, table
 from tiphys.apiserver.admission.chain import Chain
 from tiphys.apiserver.admission.plugin import Tools
@@ -12,8 +14,19 @@ from tiphys.apiserver.config import SecurityConfig
 def build(config: SecurityConfig, tools: Tools) -> Chain:
     """Raises table.PluginError, naming what is wrong with flags or configuration file."""
     names = table.chosen(config.enable_admission_plugins, config.disable_admission_plugins)
-    given = configuration.read(config.admission_config_file)
-    return Chain(replace(tools, configuration=given), names)
+    tools = replace(tools, configuration=configuration.read(config.admission_config_file))
+    caller = webhooks.Caller(tools.objects, random.Random())
+    calling = webhooks.shared(tools, caller)
+    # Where policies go: before the webhooks of their stage.
+    mutators = {"MutatingAdmissionWebhook": webhooks.mutating}
+    validators = {"ValidatingAdmissionWebhook": webhooks.validating}
+    return Chain(
+        tools,
+        names,
+        [make(calling) for name, make in mutators.items() if name in names],
+        [make(calling) for name, make in validators.items() if name in names],
+        closing=[caller.close],
+    )
 
 
 def problem_of(enabled: Sequence[str], disabled: Sequence[str]) -> str:

@@ -46,7 +46,8 @@ class Steps(NamedTuple):
 class Chain:
     """Calls the plugins that handle a request; which ones do is found out once per kind of request.
 
-    ``mutators`` and ``validators`` are asked in the order given, and only while they are active.
+    ``mutators`` and ``validators`` are asked in the order given, and only while they are active. ``closing`` is called
+    by ``close``.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class Chain:
         names: Sequence[str] | None = None,
         mutators: Sequence[Mutator] = (),
         validators: Sequence[Validator] = (),
+        closing: Sequence[Callable[[], Awaitable[None]]] = (),
     ) -> None:
         names = table.chosen() if names is None else names
         # Not Kubernetes' plugins but its registries' own: they are not switched off, and come first.
@@ -63,7 +65,13 @@ class Chain:
         self._last = table.made([name for name in names if name in table.LAST], tools)
         self._mutators = mutators
         self._validators = validators
+        self._closing = closing
         self._steps: dict[tuple[str, str, str, str], Steps] = {}
+
+    async def close(self) -> None:
+        """Give back connections."""
+        for close in self._closing:
+            await close()
 
     async def admit(self, attributes: Attributes, obj: Any, old: Any) -> None:
         steps = self._steps_of(attributes)

@@ -105,8 +105,13 @@ class Validator(Protocol):
 def replace_contents(obj: Any, new: Any) -> None:
     """Make ``obj`` what ``new`` is. Its metadata stays the same Python object, which others hold as well."""
     if isinstance(obj, dict):
+        metadata = obj.get("metadata")
+        kept = dict(new)
+        if hasattr(metadata, "__struct_fields__"):
+            replace_contents(metadata, kept["metadata"])
+            kept["metadata"] = metadata
         obj.clear()
-        obj.update(new)
+        obj.update(kept)
         return
     for name in obj.__struct_fields__:
         value = getattr(new, name)
