@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 from tiphys.apiserver.entries import Entry, head_of, tail_of
+from tiphys.apiserver.indexes import INDEXED, Index
 from tiphys.resources.rules import Resource
 from tiphys.store.interface import Compacted, Event, KeyValue, Store
 
@@ -69,6 +70,8 @@ class ResourceCache:
         #: Revision of the newest change of this resource.
         self.changed = 0
         self.listeners: list[Listener] = []
+        #: Those that have been asked for.
+        self._indexes: dict[str, Index] = {}
 
     def entry_of(self, item: KeyValue) -> Entry:
         """An entry for what the store gave, now or in the past."""
@@ -88,13 +91,40 @@ class ResourceCache:
     def find(self, namespace: str, name: str) -> Entry | None:
         return self.entries.get(self.key(namespace, name))
 
-    def within(self, prefix: str, start: str = "") -> list[Entry]:
-        """Entries whose keys begin with ``prefix``, from the key ``start`` on."""
-        keys = self.keys
-        low = bisect_left(keys, max(prefix, start))
-        high = len(keys) if prefix == self.prefix else bisect_left(keys, prefix + BEYOND)
+    def within(self, prefix: str, start: str = "", limit: int = 0) -> list[Entry]:
+        """Entries whose keys begin with ``prefix``, from the key ``start`` on; the first ``limit``, or all."""
+        low, high = self._bounds(prefix, start)
         entries = self.entries
-        return [entries[key] for key in keys[low:high]]
+        return [entries[key] for key in self.keys[low : min(high, low + limit) if limit else high]]
+
+    def walk(self, prefix: str, start: str = "") -> Iterator[Entry]:
+        """The same, one after the other, for who may stop early; nothing may be awaited meanwhile."""
+        low, high = self._bounds(prefix, start)
+        keys, entries = self.keys, self.entries
+        return (entries[keys[index]] for index in range(low, high))
+
+    def count(self, prefix: str, start: str = "") -> int:
+        """How many there are."""
+        low, high = self._bounds(prefix, start)
+        return high - low
+
+    def _bounds(self, prefix: str, start: str) -> tuple[int, int]:
+        keys = self.keys
+        high = len(keys) if prefix == self.prefix else bisect_left(keys, prefix + BEYOND)
+        return bisect_left(keys, max(prefix, start)), high
+
+    def indexed(self, prefix: str, exact: Callable[[str], str | None]) -> list[Entry] | None:
+        """Entries below ``prefix`` that have what ``exact`` says of an indexed field; None if it says nothing."""
+        for name, read in INDEXED.get(self.row.storage_resource, {}).items():
+            value = exact(name)
+            if value is None:
+                continue
+            index = self._indexes.get(name)
+            if index is None:
+                index = self._indexes[name] = Index(read, self.entries.values())
+            entries = self.entries
+            return [entries[key] for key in index.keys(value) if key.startswith(prefix)]
+        return None
 
     def fill(self, items: Sequence[KeyValue], revision: int) -> None:
         """Begin with what the store holds at ``revision``."""
@@ -127,6 +157,8 @@ class ResourceCache:
         elif old is not None:
             del self.entries[key]
             del self.keys[bisect_left(self.keys, key)]
+        for index in self._indexes.values():
+            index.take(change.new, old)
         self.changed = event.mod_revision
         self._remember(change)
         return change

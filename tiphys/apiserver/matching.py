@@ -13,7 +13,7 @@ _META: Final = ("metadata.name", "metadata.namespace")
 class Matcher:
     """What a list or watch selects. ``name`` is set where a field selector names one object."""
 
-    __slots__ = ("_fields", "_labels", "_readers", "_view", "empty", "name")
+    __slots__ = ("_fields", "_labels", "_readers", "_view", "empty", "exact", "name")
 
     def __init__(self, view: View, labels: selectors.Selector, fields: selectors.FieldSelector) -> None:
         self._view = view
@@ -21,6 +21,8 @@ class Matcher:
         self._fields = None if fields.empty else fields
         self._readers: Mapping[str, Callable[[Any], str]] = view.row.fields
         self.empty = self._labels is None and self._fields is None
+        #: The value that a field must have, if the selector says so.
+        self.exact = fields.exact
         self.name = fields.exact("metadata.name") or ""
 
     def matches(self, entry: Entry) -> bool:
