@@ -175,6 +175,7 @@ class Security:
                 await asyncio.gather(follower, return_exceptions=True)
             for built in (*self._retired, self._authenticators, self._authorizers):
                 await built.close()
+            await self.admission.close()
 
     def _watched(self) -> list[reloading.Watched]:
         security = self.security
