@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 from tiphys.base.clock import Clock
 from tiphys.base.ids import Ids
 from tiphys.client import Client, Informers
+from tiphys.controllers.attachdetach.controller import AttachDetachController
 from tiphys.controllers.base import Context, Controller
 from tiphys.controllers.bootstrapsigner.controller import BootstrapSignerController
 from tiphys.controllers.certificates.controller import CertificateController
@@ -72,6 +73,7 @@ CONTROLLERS: tuple[type[Controller], ...] = (
     ClaimProtectionController,
     VolumeProtectionController,
     EphemeralVolumeController,
+    AttachDetachController,
     LocalPathController,
     # It counts what all others watch.
     ResourceQuotaController,
