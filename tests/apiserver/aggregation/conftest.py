@@ -58,6 +58,12 @@ class Aggregating:
 async def aggregating(files: pki.Pki, store: Store | None = None) -> AsyncIterator[Aggregating]:
     catalog, clock = Catalog(), HandClock()
     used = store or MemoryStore()
+    async with ApiServer(ApiServerConfig(), used, clock=clock, seams=aggregation_of(catalog, files)) as server:
+        yield Aggregating(Api(server, used), catalog, clock, files)
+
+
+def aggregation_of(catalog: Catalog, files: pki.Pki) -> Callable[[ApiServerConfig, Objects, Clock, Ids], Seams]:
+    """What makes a server that aggregates and allows everything."""
 
     def seams(config: ApiServerConfig, objects: Objects, clock: Clock, ids: Ids) -> Seams:
         pair = files.front_proxy_client
@@ -68,8 +74,7 @@ async def aggregating(files: pki.Pki, store: Store | None = None) -> AsyncIterat
         routes.append(Index(routes, discovery).route())
         return Seams(routes=routes, catalog=catalog, foreign=aggregator.routes, running=aggregator.running)
 
-    async with ApiServer(ApiServerConfig(), used, clock=clock, seams=seams) as server:
-        yield Aggregating(Api(server, used), catalog, clock, files)
+    return seams
 
 
 @pytest.fixture(scope="session")

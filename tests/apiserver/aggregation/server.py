@@ -4,7 +4,7 @@ import asyncio
 import base64
 import json
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -61,10 +61,10 @@ def certificate(directory: Path, *names: str) -> tuple[Path, Path, bytes]:
 class Extension:
     """Serves one group, and notes the headers of each request and the name in the client's certificate."""
 
-    def __init__(self, pem: bytes) -> None:
-        self.bundle = base64.b64encode(pem).decode()
+    def __init__(self) -> None:
+        self.bundle = ""
         self.port = 0
-        self.seen: list[web.Request] = []
+        self.seen: list[web.BaseRequest] = []
         self.clients: list[str] = []
         #: Answers this to discovery instead of what it should.
         self.broken = 0
@@ -72,11 +72,11 @@ class Extension:
         #: Whether aggregated discovery is spoken.
         self.modern = True
 
-    def last(self) -> web.Request:
+    def last(self) -> web.BaseRequest:
         """The last request that came through the proxy."""
         return next(one for one in reversed(self.seen) if one.headers.get("X-Remote-User") != "system:kube-aggregator")
 
-    async def serve(self, request: web.Request) -> web.StreamResponse:
+    async def serve(self, request: web.BaseRequest) -> web.StreamResponse:
         self.seen.append(request)
         transport = request.transport
         peer = transport.get_extra_info("peercert") if transport is not None else None
@@ -125,24 +125,36 @@ class Extension:
 
 
 @asynccontextmanager
-async def extension(directory: Path, files: pki.Pki | None = None) -> AsyncIterator[Extension]:
-    """Running; with ``files`` it believes nobody but the front proxy."""
-    cert, key, pem = certificate(directory, f"{NAME}.{NAMESPACE}.svc")
+async def https(
+    directory: Path,
+    handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]],
+    name: str,
+    files: pki.Pki | None,
+) -> AsyncIterator[tuple[int, bytes]]:
+    """A server under a name; with ``files`` it believes nobody but the front proxy. Its port and certificate."""
+    cert, key, pem = certificate(directory, name)
     tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     tls.load_cert_chain(cert, key)
     if files is not None:
         tls.load_verify_locations(str(files.front_proxy_ca))
         tls.verify_mode = ssl.CERT_REQUIRED
-    found = Extension(pem)
-    runner = web.ServerRunner(web.Server(found.serve), shutdown_timeout=0.1)
+    runner = web.ServerRunner(web.Server(handler), shutdown_timeout=0.1)
     await runner.setup()
     site = web.TCPSite(runner, "localhost", 0, ssl_context=tls)
     await site.start()
-    found.port = runner.addresses[0][1]
     try:
-        yield found
+        yield runner.addresses[0][1], pem
     finally:
         await runner.cleanup()
+
+
+@asynccontextmanager
+async def extension(directory: Path, files: pki.Pki | None = None) -> AsyncIterator[Extension]:
+    """Running."""
+    found = Extension()
+    async with https(directory, found.serve, f"{NAME}.{NAMESPACE}.svc", files) as (found.port, pem):
+        found.bundle = base64.b64encode(pem).decode()
+        yield found
 
 
 def api_service(bundle: str | None = None, **spec: Any) -> dict[str, Any]:
@@ -191,6 +203,7 @@ class HandClock:
         self.time = 0.0
         self.sleeping: dict[float, int] = {}
         self._moved = asyncio.Event()
+        self._slept = asyncio.Event()
 
     def now(self) -> datetime:
         return datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=self.time)
@@ -201,6 +214,7 @@ class HandClock:
     async def sleep(self, seconds: float) -> None:
         end = self.time + seconds
         self.sleeping[seconds] = self.sleeping.get(seconds, 0) + 1
+        self._slept.set()
         try:
             while self.time < end:
                 await self._moved.wait()
@@ -211,7 +225,8 @@ class HandClock:
         """Let somebody begin to sleep so long, and time pass until he has."""
         async with asyncio.timeout(5):
             while not self.sleeping.get(seconds):
-                await asyncio.sleep(0.001)
+                self._slept.clear()
+                await self._slept.wait()
         self.time += seconds
         moved, self._moved = self._moved, asyncio.Event()
         moved.set()
