@@ -44,7 +44,7 @@ class Aggregating:
 
         return await self.until(f"{SERVICES}/{name}", has)
 
-    async def until(self, path: str, wanted: Callable[[Any], Any], **headers: str) -> Any:
+    async def until(self, path: str, wanted: Callable[[Any], Any], **headers: Any) -> Any:
         """What ``wanted`` makes of a path's answer, once it is something."""
         async with asyncio.timeout(5):
             while True:

@@ -174,7 +174,7 @@ async def test_who_cannot_be_trusted_is_not_asked(aggregated: Aggregating, tmp_p
         await connect(aggregated, server, insecureSkipTLSVerify=False)
         await aggregated.available("Passed")
         path = f"{SERVICES}/{VERSION}.{GROUP}"
-        merge = {"content_type": "application/merge-patch+json"}
+        merge: dict[str, Any] = {"content_type": "application/merge-patch+json"}
         other = {"spec": {"caBundle": None}}
         await aggregated.api.ok("PATCH", path, other, **merge)
         condition = await aggregated.available("FailedDiscoveryCheck")

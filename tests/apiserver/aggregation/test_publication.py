@@ -69,7 +69,8 @@ async def test_aggregated_discovery_follows(served: tuple[Api, Catalog]) -> None
     api, catalog = served
 
     async def fetch(etag: str = "") -> Any:
-        return await api.raw("GET", "/apis", accept=V2, **({"if_none_match": etag} if etag else {}))
+        known: dict[str, Any] = {"if_none_match": etag} if etag else {}
+        return await api.raw("GET", "/apis", accept=V2, **known)
 
     first = await fetch()
     catalog.publish("crontabs", [cron_tab()])

@@ -13,7 +13,7 @@ from tiphys.apiserver.aggregation.catalog import Catalog
 from tiphys.apiserver.aggregation.registration import MANAGED, plan, wanted
 from tiphys.store.memory import MemoryStore
 
-MERGE = {"content_type": "application/merge-patch+json"}
+MERGE: dict[str, Any] = {"content_type": "application/merge-patch+json"}
 
 
 async def test_built_in_versions_have_local_ones(aggregated: Aggregating) -> None:
