@@ -25,6 +25,8 @@ class ApiServerConfig:
     node_ports: tuple[int, int] = (30000, 32767)
     cluster_domain: str = "cluster.local"
     request_timeout_seconds: float = 60.0
+    #: Within this time a connection must have sent its first request's head.
+    head_timeout_seconds: float = 32.0
     #: Requests that read, and those that change something, served at the same time. With priority and fairness
     #: their sum is what all levels share; without it each is a bound of its own, and 0 is none.
     requests_in_flight_max: int = 400

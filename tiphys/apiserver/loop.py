@@ -89,7 +89,8 @@ class ApiServer:
         self._serving = Serving(services, routes, self._objects, made.catalog, rules_of)
         self._definitions = Definitions(self._objects, self._serving, self._clock)
         self._handler = Handler(made, routes, services, self._objects)
-        self._listener = Listener(self.handle, config, self._clock)
+        self._lifecycle = made.lifecycle
+        self._listener = Listener(self.handle, config, self._clock, made.lifecycle)
 
     @property
     def objects(self) -> Objects:
@@ -117,8 +118,12 @@ class ApiServer:
 
     async def _stop(self) -> None:
         """End watches and requests first, so that nothing is served by what is already gone."""
+        if self._listener.port:
+            await self._leave()
         for hub in self._hubs:
             hub.close()
+        if self._listener.port:
+            await self._lifecycle.drained(self.config.shutdown_watch_grace_seconds, streams=True)
         await self._definitions.stop()
         await self._listener.close()
         await self._parts.aclose()
@@ -128,6 +133,18 @@ class ApiServer:
             self._feeder.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._feeder
+
+    async def _leave(self) -> None:
+        """Be seen to leave, then let no more requests in and those under way end; see ``lifecycle``."""
+        config, lifecycle = self.config, self._lifecycle
+        lifecycle.leaving = True
+        if config.shutdown_delay_seconds > 0:
+            await self._clock.sleep(config.shutdown_delay_seconds)
+        lifecycle.closing = True
+        lifecycle.refusing = config.shutdown_send_retry_after
+        if not config.shutdown_send_retry_after:
+            self._listener.refuse()
+        await lifecycle.drained(config.request_timeout_seconds)
 
     async def handle(self, request: Request) -> Response:
         """Answer one request, whatever carried it."""

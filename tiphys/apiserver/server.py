@@ -23,6 +23,7 @@ from aiohttp.http_parser import RawRequestMessage
 from tiphys.apiserver import tls
 from tiphys.apiserver.config import ApiServerConfig
 from tiphys.apiserver.headers import SharedHeaders
+from tiphys.apiserver.lifecycle import Lifecycle
 from tiphys.apiserver.registry.endpoint import JSON_HEADERS
 from tiphys.apiserver.seams import Upgrade
 from tiphys.base.clock import Clock
@@ -60,17 +61,33 @@ class _Connection(web_protocol.RequestHandler):
         answer.force_close()
         return answer
 
+    head_seconds = 0.0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Who has not sent his first request's head in time will not; later ones are bounded by the keep-alive."""
+        super().connection_made(transport)
+        if self.head_seconds:
+            if self._keepalive_handle is not None:
+                self._keepalive_handle.cancel()
+            self._next_keepalive_close_time = self._loop.time() + self.head_seconds
+            self._keepalive_handle = self._loop.call_at(self._next_keepalive_close_time, self._process_keepalive)
+
 
 class _Web(web.Server):
+    head_seconds = 0.0
+
     def __call__(self) -> web_protocol.RequestHandler:
-        return _Connection(self, loop=self._loop, **self._kwargs)
+        connection = _Connection(self, loop=self._loop, **self._kwargs)
+        connection.head_seconds = self.head_seconds
+        return connection
 
 
 class Listener:
     """Listens from ``start`` to ``close``."""
 
-    def __init__(self, handler: Handler, config: ApiServerConfig, clock: Clock) -> None:
+    def __init__(self, handler: Handler, config: ApiServerConfig, clock: Clock, lifecycle: Lifecycle) -> None:
         self._handler = handler
+        self._lifecycle = lifecycle
         self._config = config
         self._dates = _Dates(clock)
         self._web: web.Server | None = None
@@ -90,12 +107,18 @@ class Listener:
             max_field_size=LINE_BYTES_MAX,
             auto_decompress=False,
         )
+        self._web.head_seconds = config.head_timeout_seconds
         context = tls.reloading(config) if config.certificate else None
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(
             self._web, config.host, config.port, ssl=context, backlog=1024, reuse_address=True
         )
         self.port = self._server.sockets[0].getsockname()[1]
+
+    def refuse(self) -> None:
+        """Take no more connections; those there are go on."""
+        if self._server is not None:
+            self._server.close()
 
     async def close(self) -> None:
         """Stop listening, let running requests end for a moment, and close all connections."""
@@ -112,7 +135,8 @@ class Listener:
             response = await self._handler(ours)
         except errors.StatusError as problem:
             response = Response(problem.code, {**JSON_HEADERS, "Connection": "close"}, codec.encode(problem.status()))
-        return _Answer(response, self._dates, keep_alive=response.headers.get("Connection") != "close")
+        keep_alive = response.headers.get("Connection") != "close" and not self._lifecycle.closing
+        return _Answer(response, self._dates, keep_alive)
 
     async def _request(self, request: web.BaseRequest) -> Request:
         message = request._message
@@ -151,7 +175,7 @@ class Listener:
                         raise errors.RequestEntityTooLarge(f"limit is {limit}")
                     parts.append(part)
         except TimeoutError as problem:
-            raise errors.Timeout("the request's body did not arrive in time") from problem
+            raise errors.Timeout("request did not complete within the allotted timeout") from problem
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
 

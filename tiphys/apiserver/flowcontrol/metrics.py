@@ -9,7 +9,7 @@ from typing import Final
 from tiphys.apiserver.flowcontrol.control import FlowControl
 from tiphys.apiserver.flowcontrol.fairness import Level
 from tiphys.apiserver.flowcontrol.lanes import Counts
-from tiphys.apiserver.instruments import head, labelled
+from tiphys.apiserver.instruments import Histogram, head, labelled
 
 PREFIX: Final = "apiserver_flowcontrol_"
 
@@ -19,6 +19,10 @@ PER_LANE: Final[tuple[tuple[str, str, str, Callable[[Counts], int]], ...]] = (
     ("current_executing_requests", "gauge", "Requests that run.", lambda each: each.executing),
     ("current_executing_seats", "gauge", "Seats of requests that run.", lambda each: each.seats),
     ("current_inqueue_requests", "gauge", "Requests that wait.", lambda each: each.waiting),
+)
+HISTOGRAMS: Final[tuple[tuple[str, str, Callable[[Counts], Histogram]], ...]] = (
+    ("request_execution_seconds", "How long requests ran.", lambda each: each.executed),
+    ("work_estimated_seats", "Seats of requests that took more than one.", lambda each: each.widths),
 )
 #: The same per level.
 PER_LEVEL: Final[tuple[tuple[str, str, Callable[[Level], float]], ...]] = (
@@ -43,10 +47,7 @@ def lines(control: FlowControl) -> Iterator[str]:
     for names, counts in lanes:
         for reason, count in sorted(counts.refused.items()):
             yield f"{PREFIX}rejected_requests_total{{{_lane(names, reason=reason)}}} {count}"
-    for name, help_, of in (
-        ("request_execution_seconds", "How long requests ran.", lambda each: each.executed),
-        ("work_estimated_seats", "Seats of requests that took more than one.", lambda each: each.widths),
-    ):
+    for name, help_, of in HISTOGRAMS:
         yield from head(PREFIX + name, "histogram", help_)
         for names, counts in lanes:
             yield from of(counts).lines(PREFIX + name, _lane(names))
