@@ -88,9 +88,9 @@ async def remote(directory: Path, answer: Answer) -> AsyncIterator[Remote]:
         status, found = await answer(request.path, asked)
         return web.json_response(found, status=status)
 
-    runner = web.ServerRunner(web.Server(serve))
+    runner = web.ServerRunner(web.Server(serve), shutdown_timeout=0.1)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls, shutdown_timeout=0.1)
+    site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls)
     await site.start()
     port = site._server.sockets[0].getsockname()[1]  # type: ignore[union-attr]
     made = Remote(f"https://localhost:{port}", files.ca, files)
