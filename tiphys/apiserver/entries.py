@@ -47,7 +47,7 @@ def tail_of(value: bytes, cut: int, revision: int) -> bytes:
 class Entry:
     """One object at one revision; never changes. Two entries of one key are two objects."""
 
-    __slots__ = ("_labels", "_object", "head", "key", "memo", "name", "namespace", "revision", "row", "tail")
+    __slots__ = ("_labels", "_object", "head", "key", "memo", "name", "namespace", "origin", "revision", "row", "tail")
 
     def __init__(self, row: Resource, head: bytes, key: str, revision: int, tail: bytes) -> None:
         self.row = row
@@ -60,6 +60,8 @@ class Entry:
         self.namespace = parts[3] if len(parts) == 5 else ""
         self._labels: dict[str, str] | None = None
         self._object: Any = None
+        #: The same object under the revision at which it was written, if that is another.
+        self.origin: Entry | None = None
         #: What views have computed from this entry.
         self.memo: dict[Any, Any] = {}
 
@@ -90,7 +92,17 @@ class Entry:
         """The same object under another revision: the last state of something that left a watcher's sight."""
         cut = len(b'"metadata":{"resourceVersion":"",') + len(str(self.revision))
         tail = b'"metadata":{"resourceVersion":"%d",%b' % (revision, self.tail[cut:])
-        return Entry(self.row, self.head, self.key, revision, tail)
+        copy = Entry(self.row, self.head, self.key, revision, tail)
+        copy.origin = self.origin or self
+        return copy
+
+
+class Unprepared(LookupError):
+    """A view cannot show ``entry`` before somebody else has converted it."""
+
+    def __init__(self, entry: Entry) -> None:
+        super().__init__(entry.key)
+        self.entry = entry
 
 
 class View:

@@ -220,6 +220,10 @@ class Hub:
             watcher.close()
             return 0
 
+    def settled(self, revision: int) -> int:
+        """Up to where watchers have been told everything, once ``deliver`` has run; ``revision`` is the newest."""
+        return revision
+
     def _changed(self, changes: Sequence[Change]) -> None:
         """Deliver on the loop's next turn: after the answer to the write, and together with what else comes."""
         if self._places:

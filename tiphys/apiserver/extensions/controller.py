@@ -64,7 +64,7 @@ class Definitions:
     async def stop(self) -> None:
         for timer in self._retries:
             timer.cancel()
-        self._serving.close()
+        await self._serving.close()
         if self._task is not None:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):

@@ -1,17 +1,21 @@
 """Endpoints of custom resources: made of a definition, replaced when it changes, gone when it goes."""
 
+import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from tiphys.apiserver.aggregation.catalog import Catalog, Published
 from tiphys.apiserver.extensions import kinds, naming
+from tiphys.apiserver.extensions.conversion import Conversion, Webhook
+from tiphys.apiserver.extensions.hubs import ConvertingHub
 from tiphys.apiserver.extensions.kinds import Crd, RulesOf
 from tiphys.apiserver.extensions.views import CustomCache, CustomView
 from tiphys.apiserver.objects import CachedObjects
 from tiphys.apiserver.registry.endpoint import Endpoint, Services
 from tiphys.apiserver.routes import Routes
 from tiphys.apiserver.watch import Hub
+from tiphys.apiserver.webhooks.client import Caller, ClientConfig
 from tiphys.machinery import codec
 from tiphys.machinery.custom import CustomObject
 from tiphys.resources.rules import ALL_VERBS, Resource
@@ -47,14 +51,17 @@ class Serving:
         self._catalog = catalog
         self._rules_of = rules_of
         self._served: dict[str, Served] = {}
+        self._caller: Caller | None = None
 
     def find(self, name: str) -> Served | None:
         return self._served.get(name)
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """End all watches."""
         for served in self._served.values():
             served.hub.close()
+        if self._caller is not None:
+            await self._caller.close()
 
     def restore(self, crd: Crd) -> None:
         """Serve a definition that was there when the server started; before the cache follows the store."""
@@ -101,13 +108,18 @@ class Serving:
 
     def _install(self, crd: Crd, cache: CustomCache, rows: dict[str, Resource], storage: Resource) -> None:
         services = self._services
-        hub = Hub(cache, services.config.watch_buffer_bytes_max)
+        webhook = self._webhook(crd)
+        buffer = services.config.watch_buffer_bytes_max
+        hub = ConvertingHub(cache, buffer) if webhook is not None else Hub(cache, buffer)
         since = services.cache.revision if cache.entries else 0
         siblings = tuple(rows.values())
-        made = {
-            name: Endpoint(row, storage, services, hub, view=CustomView(row, storage, since), siblings=siblings)
-            for name, row in rows.items()
-        }
+        made = {}
+        for name, row in rows.items():
+            view = CustomView(row, storage, since, by_webhook=webhook is not None)
+            conversion = Conversion(webhook, view, storage) if webhook is not None else None
+            if isinstance(hub, ConvertingHub) and conversion is not None:
+                hub.conversions[view] = conversion
+            made[name] = Endpoint(row, storage, services, hub, view=view, siblings=siblings, conversion=conversion)
         shown = [made[version.name] for version in crd.spec.versions if version.served]
         name = crd.metadata.name
         served = Served(_made_of(crd), cache, hub, rows, made[storage.version], shown)
@@ -116,6 +128,18 @@ class Serving:
         self._objects.add_custom(made[storage.version])
         self._restrict(crd, served)
         self._publish(crd, served)
+
+    def _webhook(self, crd: Crd) -> Webhook | None:
+        """What converts a definition's versions; None where they differ in name only."""
+        conversion = crd.spec.conversion
+        if conversion is None or conversion.strategy != "Webhook" or conversion.webhook is None:
+            return None
+        return Webhook(conversion.webhook, crd.spec.names.kind, self._post, self._services.ids.uid)
+
+    async def _post(self, config: ClientConfig, body: bytes, timeout_seconds: float) -> bytes:
+        if self._caller is None:
+            self._caller = Caller(self._objects, random.Random())
+        return await self._caller.post(config, body, timeout_seconds)
 
     def _restrict(self, crd: Crd, served: Served) -> None:
         """Allow no new objects while the definition goes."""
@@ -152,10 +176,15 @@ def _made_of(crd: Crd) -> bytes:
 def _to(row: Resource) -> Callable[[Any], Any]:
     """What makes an object of another version one of ``row``'s, where versions differ in name only."""
 
+    schema = row.strategy.schema  # type: ignore[attr-defined]  # a custom resource's
+
     def convert(obj: CustomObject) -> CustomObject:
         found: Any = row.cls(obj)  # type: ignore[call-arg]  # a dict of a dict
         found.apiVersion = row.api_version
-        row.strategy.schema.prune(found)
+        if not schema.is_clean(found):
+            # Pruned in place, and what is below is the caller's.
+            found = codec.copy(found)
+            schema.prune(found)
         return found  # type: ignore[no-any-return]
 
     return convert

@@ -25,6 +25,7 @@ async def create(call: Call) -> Response:
     if call.attributes.name and obj.metadata.name != call.attributes.name:
         objectmeta.check_name(call, obj.metadata)
     entry = await create_object(call, obj)
+    await call.endpoint.prepare(entry)
     return call.answer(entry, 201)
 
 
@@ -93,7 +94,7 @@ async def _written(call: Call, obj: Any) -> Entry:
                 # Nothing is held for what is there already.
                 raise Conflict(key, await endpoint.services.store.get(key))
             await allocation.hold()
-        value = endpoint.encode(obj)
+        value = await endpoint.stored(obj)
         store = endpoint.services.store
         if call.dry_run:
             if endpoint.cache.entries.get(key) is not None:

@@ -61,6 +61,7 @@ async def delete(call: Call) -> Response:
     """The object if it is still there (or of a kind that returns it), a Status otherwise."""
     options = options_of(call)
     done = await delete_object(call, options)
+    await call.endpoint.prepare(done.entry)
     row = call.endpoint.row
     if done.outcome != "deleted":
         waits = options.orphanDependents is False or options.propagationPolicy == "Foreground"
@@ -168,6 +169,7 @@ async def delete_object(call: Call, options: meta_v1.DeleteOptions) -> Deleted:
     for _ in range(ATTEMPTS_MAX):
         if entry is None:
             raise endpoint.not_found(attributes.name)
+        await endpoint.prepare(entry)
         obj = endpoint.view.fresh(entry)
         _check_preconditions(call, options, obj)
         await endpoint.services.admission.admit(attributes, None, obj)
@@ -214,7 +216,7 @@ async def _attempt(call: Call, options: meta_v1.DeleteOptions, entry: Entry, obj
             await endpoint.allocator.gone(obj)
         # What is answered is what was deleted, with the mark it would have had.
         return Deleted(entry.at(revision), outcome)
-    value = endpoint.encode(obj)
+    value = await endpoint.stored(obj)
     if call.dry_run or endpoint.same(entry, value):
         return Deleted(endpoint.entry(entry.key, value, entry.revision), outcome)
     revision = await store.put(entry.key, value, expected=entry.revision, ttl_seconds=endpoint.ttl_seconds)

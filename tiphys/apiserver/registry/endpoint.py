@@ -1,6 +1,6 @@
 """What serving one resource needs, and one call to it."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -62,6 +62,19 @@ class Allocator(Protocol):
         """The object was deleted: give back what it had."""
 
 
+class Conversion(Protocol):
+    """Makes objects of one served version of what is stored, and back, where that takes asking another server."""
+
+    def missing(self, entries: Iterable[Entry | None]) -> list[Entry]:
+        """Those that the view cannot show yet."""
+
+    async def prepare(self, entries: Iterable[Entry | None]) -> None:
+        """Let the view show these; raises StatusError."""
+
+    async def encode(self, obj: Any) -> bytes:
+        """The bytes to store; raises StatusError."""
+
+
 class Endpoint:
     """One served resource (a group, version and plural)."""
 
@@ -75,6 +88,7 @@ class Endpoint:
         *,
         view: View | None = None,
         siblings: Sequence[Resource] = (),
+        conversion: "Conversion | None" = None,
     ) -> None:
         self.row = row
         self.storage = storage
@@ -83,6 +97,8 @@ class Endpoint:
         self.hub = hub
         self.allocator = allocator
         self.view = view or View(row)
+        #: Set where another server must be asked for versions.
+        self.conversion = conversion
         #: All versions of a custom resource, which no table knows.
         self.siblings = siblings
         self.shaper = Shaper(self.view)
@@ -94,6 +110,15 @@ class Endpoint:
         stored = obj if self.row.to_storage is None else self.row.to_storage(obj)
         stored.metadata.resourceVersion = ""
         return codec.encode(stored)
+
+    async def stored(self, obj: Any) -> bytes:
+        """The bytes to store, whatever it takes to make them."""
+        return self.encode(obj) if self.conversion is None else await self.conversion.encode(obj)
+
+    async def prepare(self, entry: Entry | None) -> None:
+        """Let the view show ``entry``."""
+        if self.conversion is not None:
+            await self.conversion.prepare((entry,))
 
     def entry(self, key: str, value: bytes, revision: int) -> Entry:
         """The entry of a value that was just written (or would have been)."""

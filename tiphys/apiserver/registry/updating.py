@@ -47,7 +47,8 @@ async def update(call: Call) -> Response:
         if asked:
             raise call.endpoint.conflict(call.attributes.name)
         await _authorize_creation(call)
-        return call.answer(await create_object(call, obj), 201)
+        entry = await create_object(call, obj)
+        return call.answer(entry, 201)
     if not asked and not strategy.unconditional_update:
         problem = fields.invalid("metadata.resourceVersion", 0, "must be specified for an update")
         raise errors.Invalid(row.kind, row.group, call.attributes.name, [problem])
@@ -133,7 +134,9 @@ async def _apply(call: Call, strategy: Strategy[Any]) -> Response:
                 break
             await _authorize_creation(call)
             obj, managed = applying.new_object(call, applied, strategy.default)
-            return call.answer(await create_object(call, obj, managed), 201)
+            entry = await create_object(call, obj, managed)
+            await endpoint.prepare(entry)
+            return call.answer(entry, 201)
         except (errors.NotFound, errors.AlreadyExists) as lost:
             # Somebody has deleted or created it meanwhile.
             problem = lost
@@ -168,9 +171,12 @@ async def change_object(call: Call, strategy: Strategy[Any], change: Change, *, 
         if entry is None:
             raise endpoint.not_found(attributes.name)
         attributes.warnings[:] = warnings
+        await endpoint.prepare(entry)
         old = endpoint.view.fresh(entry)
         try:
-            return await _attempt(call, strategy, entry, old, change(old, entry), admitted)
+            done = await _attempt(call, strategy, entry, old, change(old, entry), admitted)
+            await endpoint.prepare(done)
+            return done
         except Conflict as lost:
             entry = endpoint.cache.entry_of(lost.current) if lost.current else None
     raise endpoint.conflict(attributes.name)
@@ -193,7 +199,7 @@ async def _attempt(call: Call, strategy: Strategy[Any], entry: Entry, old: Any, 
         gone = _is_finished(endpoint, obj, old)
         if not (call.dry_run or gone):
             await allocation.hold()
-        value = endpoint.encode(obj)
+        value = await endpoint.stored(obj)
         if call.dry_run:
             return endpoint.entry(entry.key, value, entry.revision)
         if gone:

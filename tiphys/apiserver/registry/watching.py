@@ -7,7 +7,7 @@ from tiphys.apiserver.cache import ROOT, Change
 from tiphys.apiserver.matching import matcher
 from tiphys.apiserver.registry.endpoint import JSON_HEADERS, Call, Endpoint
 from tiphys.apiserver.registry.options import ListOptions, list_options
-from tiphys.apiserver.registry.reading import FRESHNESS_TIMEOUT_SECONDS, too_large
+from tiphys.apiserver.registry.reading import FRESHNESS_TIMEOUT_SECONDS, candidates, too_large
 from tiphys.apiserver.shapes import error_event
 from tiphys.apiserver.watch import Watcher
 from tiphys.machinery import errors
@@ -64,21 +64,34 @@ async def _initial(endpoint: Endpoint, watcher: Watcher, options: ListOptions) -
                 await cache.wait(asked)
         except TimeoutError as problem:
             raise too_large(asked, cache.revision) from problem
+    await _prepare_state(endpoint)
     if state or not asked:
         return _state(endpoint, watcher, options, with_objects=state)
     return await _resumed(endpoint, watcher, asked)
 
 
+async def _prepare_state(endpoint: Endpoint) -> None:
+    """Let the view show what is there; what comes meanwhile too."""
+    conversion = endpoint.conversion
+    if conversion is None:
+        return
+    while missing := conversion.missing(endpoint.cache.entries.values()):
+        await conversion.prepare(missing)
+
+
+async def _prepare_changes(endpoint: Endpoint, changes: list[Change]) -> None:
+    if endpoint.conversion is not None:
+        await endpoint.conversion.prepare([entry for change in changes for entry in (change.new, change.old)])
+
+
 def _state(endpoint: Endpoint, watcher: Watcher, options: ListOptions, *, with_objects: bool) -> list[bytes]:
     """What is there now; no await between reading and joining the hub."""
     revision = endpoint.services.cache.revision
-    namespace, name = watcher.places
+    namespace, _ = watcher.places
     lines: list[bytes] = []
     if with_objects:
-        if name and (namespace or not endpoint.row.namespaced):
-            found = endpoint.cache.find(namespace, name)
-            entries = [found] if found else []
-        else:
+        entries = candidates(endpoint, namespace, watcher.matcher)
+        if entries is None:
             entries = endpoint.cache.within(endpoint.cache.span(namespace))
         lines = [watcher.added(entry) for entry in entries if watcher.matcher.matches(entry)]
     if options.send_initial_events and options.bookmarks:
@@ -98,7 +111,13 @@ async def _resumed(endpoint: Endpoint, watcher: Watcher, asked: int) -> list[byt
         until = cache.history_after
         older += await _from_store(endpoint, reached, until)
         reached = until
+    await _prepare_changes(endpoint, older)
     changes = [*older, *cache.since(reached)]
+    while endpoint.conversion is not None and endpoint.conversion.missing(
+        entry for change in changes for entry in (change.new, change.old)
+    ):
+        await _prepare_changes(endpoint, changes)
+        changes = [*older, *cache.since(reached)]
     watcher.revision = max(asked, endpoint.services.cache.revision)
     endpoint.hub.add(watcher)
     namespace, name = watcher.places
@@ -157,6 +176,7 @@ async def _until_end(endpoint: Endpoint, watcher: Watcher, options: ListOptions,
                 return
             if options.bookmarks:
                 endpoint.hub.deliver()
-                sink.write(endpoint.shaper.bookmark(endpoint.services.cache.revision, watcher.form))
+                settled = endpoint.hub.settled(endpoint.services.cache.revision)
+                sink.write(endpoint.shaper.bookmark(settled, watcher.form))
     finally:
         gone.cancel()

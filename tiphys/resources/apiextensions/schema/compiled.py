@@ -26,6 +26,10 @@ class Schema:
         self._metadata = about_metadata if about_metadata and about_metadata.get("properties") else None
         self._lists = lists.walker(self.props)
 
+    def is_clean(self, obj: CustomObject) -> bool:
+        """Whether there is nothing to prune."""
+        return self._clean is None or self._clean(obj)
+
     def prune(self, obj: CustomObject) -> list[str]:
         """Drop unknown fields; sentences about them, by path."""
         if self._clean is None or self._clean(obj):
