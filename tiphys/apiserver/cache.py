@@ -15,13 +15,15 @@ from typing import Any, Final, NamedTuple
 from tiphys.apiserver.entries import Entry, head_of, tail_of
 from tiphys.apiserver.indexes import INDEXED, Index
 from tiphys.resources.rules import Resource
-from tiphys.store.interface import Compacted, Event, KeyValue, Store
+from tiphys.store.interface import Compacted, Event, KeyValue, Range, Store
 
 log = logging.getLogger(__name__)
 
 ROOT: Final = "/registry/"
 #: Behind every key that begins with the same prefix.
 BEYOND: Final = "\U0010ffff"
+#: How many keys are read at a time when everything is.
+PAGE_KEYS: Final = 2000
 # Older changes are read from the store, which keeps minutes of them.
 HISTORY_CHANGES_MAX: Final = 1024
 HISTORY_BYTES_MAX: Final = 16 * 1024 * 1024
@@ -127,11 +129,12 @@ class ResourceCache:
         return None
 
     def fill(self, items: Sequence[KeyValue], revision: int) -> None:
-        """Begin with what the store holds at ``revision``."""
+        """Begin with what the store holds at ``revision``; a part of it may be here already."""
         for item in items:
             self.entries[item.key] = self.entry_of(item)
             self.changed = max(self.changed, item.mod_revision)
-        self.keys = sorted(self.entries)
+        if items:
+            self.keys = sorted(self.entries)
         self.history_after = revision
 
     def change_of(self, event: Event, old: Entry | None) -> Change:
@@ -225,15 +228,23 @@ class Cache:
 
     async def start(self) -> None:
         """Read everything and begin to follow; ``run`` must be running afterwards."""
-        found = await self._store.range(ROOT)
+        found = Range((), 0, 0, True)
+        while found.more:
+            # In pages of one revision: what is read is copied, and memory that was used twice stays taken.
+            start = found.items[-1].key + "\0" if found.items else ""
+            found = await self._store.range(ROOT, start=start, limit=PAGE_KEYS, revision=found.revision)
+            self._fill(found)
+        self.revision = found.revision
+        self._watch = self._store.watch(ROOT, found.revision)
+
+    def _fill(self, found: Range) -> None:
         groups: defaultdict[str, list[KeyValue]] = defaultdict(list)
         for item in found.items:
             groups[item.key[: item.key.index("/", len(ROOT)) + 1]].append(item)
         for prefix, cache in self._by_prefix.items():
             cache.fill(groups.pop(prefix, ()), found.revision)
-        self._unclaimed = dict(groups)
-        self.revision = found.revision
-        self._watch = self._store.watch(ROOT, found.revision)
+        for prefix, items in groups.items():
+            self._unclaimed.setdefault(prefix, []).extend(items)
 
     def claim(self, cache: ResourceCache) -> None:
         """Serve one more resource, out of what ``start`` has read; before ``run``."""

@@ -8,6 +8,7 @@ which compaction and watches follow.
 
 import os
 import sqlite3
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -129,26 +130,34 @@ class Database:
         ).fetchone()
         return KeyValue(key, *row) if row else None
 
-    def snapshot(self, prefix: str, revision: int) -> tuple[list[KeyValue], int]:
-        """Keys with ``prefix`` at ``revision`` (0: now), in order, and that revision."""
+    def snapshot(self, prefix: str, start: str, limit: int, revision: int) -> tuple[list[KeyValue], int, int]:
+        """Keys with ``prefix`` from ``start`` on at ``revision`` (0: now), in order, ``limit`` at most (0: all); that
+        revision; how many there are without the limit."""
         self._db.execute("BEGIN")
         try:
             newest = self.revision()
-            items = self.span(prefix)
+            bounds = (max(prefix, start), prefix + BEYOND)
             if revision and revision < newest:
-                items = undone(items, self.since(revision, newest, prefix))
-            return items, revision or newest
+                items = undone(self.span(prefix, prefix + BEYOND), self.since(revision, newest, prefix))
+                items = items[bisect_left(items, bounds[0], key=lambda item: item.key) :]
+                return items[:limit] if limit else items, revision, len(items)
+            items = self.span(*bounds, limit)
+            return items, newest, self._count(*bounds) if len(items) == limit else len(items)
         finally:
             self._db.execute("COMMIT")
 
-    def span(self, prefix: str) -> list[KeyValue]:
-        """Living keys with ``prefix``, in order."""
+    def span(self, first: str, end: str, limit: int = 0) -> list[KeyValue]:
+        """Living keys from ``first`` to before ``end``, in order."""
         rows = self._db.execute(
             "SELECT c.key, l.value, c.created, c.revision FROM current c JOIN log l ON l.revision = c.revision"
-            " WHERE c.key >= ? AND c.key < ? ORDER BY c.key",
-            (prefix, prefix + BEYOND),
+            " WHERE c.key >= ? AND c.key < ? ORDER BY c.key LIMIT ?",
+            (first, end, limit or -1),
         )
         return [KeyValue(*row) for row in rows]
+
+    def _count(self, first: str, end: str) -> int:
+        row = self._db.execute("SELECT count(*) FROM current WHERE key >= ? AND key < ?", (first, end)).fetchone()
+        return int(row[0])
 
     def since(self, after: int, until: int, prefix: str) -> Iterator[Event]:
         """Changes in (after, until] of keys with ``prefix``, oldest first."""

@@ -7,7 +7,6 @@ revisions, not the values: the API server's caches hold those.
 """
 
 import asyncio
-from bisect import bisect_left
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -89,11 +88,10 @@ class SqliteStore:
         if revision > self._revision:
             raise FutureRevision(revision)
         self._check_kept(revision or self._revision)
-        items, at = await self._loop.run_in_executor(self._threads, self._reader.snapshot, prefix, revision)
+        reading = self._loop.run_in_executor(self._threads, self._reader.snapshot, prefix, start, limit, revision)
+        items, at, count = await reading
         self._check_kept(at)
-        first = bisect_left(items, start, key=lambda item: item.key) if start else 0
-        page = items[first : first + limit] if limit else items[first:]
-        return Range(page, at, len(items) - first, first + len(page) < len(items))
+        return Range(items, at, count, len(items) < count)
 
     def _check_kept(self, revision: int) -> None:
         if revision < self._compacted:
