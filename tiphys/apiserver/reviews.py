@@ -7,13 +7,14 @@ SubjectAccessReview and its kin; apiserver's registries, by behaviour.
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypeVar
 
-from tiphys.api import authentication_v1, authorization_v1, meta_v1
+from tiphys.api import authentication_v1, authorization_v1
 from tiphys.api.scalars import Object
 from tiphys.apiserver import decoding
 from tiphys.apiserver.authentication import Authentication, TokenProblem
 from tiphys.apiserver.authorization import Union
 from tiphys.apiserver.rbac import MASTERS, Rbac, groups_of
-from tiphys.apiserver.seams import Attributes, Context, ResourceRoute
+from tiphys.apiserver.reviewed import asked_attributes, selector_problems
+from tiphys.apiserver.seams import Context, ResourceRoute
 from tiphys.machinery import codec, errors, fields
 from tiphys.wire.exchange import Response, UserInfo
 
@@ -102,16 +103,17 @@ class Reviews:
         return created(review)
 
     async def _status(self, user: UserInfo, spec: Any) -> authorization_v1.SubjectAccessReviewStatus:
-        asked = asked_attributes(user, spec)
+        asked, ignored = asked_attributes(user, spec)
         decision = await self._authorizer.authorize(user, asked)
         reason = decision.reason
         if decision.allowed and not reason and MASTERS not in user.groups:
             reason = self._rbac.explanation(user, asked)
+        problems = [decision.error, *ignored] if decision.error else ignored
         return authorization_v1.SubjectAccessReviewStatus(
             allowed=decision.allowed,
             denied=decision.denied or None,
             reason=reason or None,
-            evaluationError=decision.error or None,
+            evaluationError=errors.aggregate(problems) if problems else None,
         )
 
     async def self_subject_rules(self, context: Context) -> Response:
@@ -157,35 +159,6 @@ def _check_one(spec: Any, kind: str, problems: list[fields.FieldError]) -> None:
         problems.append(fields.invalid("spec.nonResourceAttributes", None, text))
     elif spec.resourceAttributes is None and spec.nonResourceAttributes is None:
         problems.append(fields.invalid("spec.resourceAttributes", None, ONE_OF))
+    problems += selector_problems(spec)
     if problems:
         raise errors.Invalid(kind, AUTHORIZATION, "", problems)
-
-
-def asked_attributes(user: UserInfo, spec: Any) -> Attributes:
-    """The request that a review asks about."""
-    path = spec.nonResourceAttributes
-    if path is not None:
-        return Attributes((path.verb or "").lower(), path.path or "", user)
-    asked = spec.resourceAttributes
-    return Attributes(
-        asked.verb or "",
-        "",
-        user,
-        is_resource_request=True,
-        group=asked.group or "",
-        version=asked.version or "",
-        resource=asked.resource or "",
-        subresource=asked.subresource or "",
-        namespace=asked.namespace or "",
-        name=asked.name or "",
-        field_selector=_field_selector(asked.fieldSelector),
-    )
-
-
-def _field_selector(selector: Any) -> str:
-    if selector is None:
-        return ""
-    if selector.rawSelector:
-        return str(selector.rawSelector)
-    requirements: Sequence[meta_v1.FieldSelectorRequirement] = selector.requirements or ()
-    return ",".join(f"{one.key}={value}" for one in requirements if one.operator == "In" for value in one.values or ())

@@ -230,3 +230,43 @@ async def test_nodes_and_what_is_not_theirs(tmp_path: Path, asked: Any, allowed:
         found, why = await Node(api).may(verb, plural, name, **more)
         assert found is allowed
         assert why.startswith(reason) if reason else not why
+
+
+@pytest.mark.parametrize(
+    ("selectors", "problem"),
+    [
+        ({"fieldSelector": {"requirements": [{"key": "a", "operator": "In", "values": ["b"]}]}}, None),
+        ({"fieldSelector": {"rawSelector": "a"}}, "spec.resourceAttributes.fieldSelector ignored due to parse error"),
+        (
+            {
+                "fieldSelector": {
+                    "requirements": [
+                        {"key": "a", "operator": "In", "values": ["b"]},
+                        {"key": "a", "operator": "Exists"},
+                    ]
+                },
+                "labelSelector": {"rawSelector": "a in"},
+            },
+            "[spec.resourceAttributes.fieldSelector partially ignored due to parse error, "
+            "spec.resourceAttributes.labelSelector ignored due to parse error]",
+        ),
+    ],
+)
+async def test_reviews_tell_what_they_ignore(tmp_path: Path, selectors: Any, problem: str | None) -> None:
+    async with secured(users(tmp_path)) as api:
+        spec = {"resourceAttributes": {"verb": "list", "resource": "pods", **selectors}}
+        path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+        found = await api.ok("POST", path, {"spec": spec}, authorization="Bearer admin")
+        assert (found["status"]["allowed"], found["status"].get("evaluationError")) == (True, problem)
+
+
+async def test_reviews_whose_selectors_have_no_form_are_refused(tmp_path: Path) -> None:
+    async with secured(users(tmp_path)) as api:
+        selector = {"rawSelector": "a=b", "requirements": [{"key": "", "operator": "In"}]}
+        spec = {"resourceAttributes": {"verb": "list", "resource": "pods", "fieldSelector": selector}}
+        path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+        status, found = await api.call("POST", path, {"spec": spec}, authorization="Bearer admin")
+        assert (status, [one["field"].rpartition(".")[2] for one in found["details"]["causes"]]) == (
+            422,
+            ["rawSelector", "key", "values"],
+        )
