@@ -223,10 +223,14 @@ class HandClock:
 
     async def pass_sleep(self, seconds: float) -> None:
         """Let somebody begin to sleep so long, and time pass until he has."""
+        await self.asleep(seconds)
+        self.time += seconds
+        moved, self._moved = self._moved, asyncio.Event()
+        moved.set()
+
+    async def asleep(self, seconds: float) -> None:
+        """Return once somebody sleeps so long."""
         async with asyncio.timeout(5):
             while not self.sleeping.get(seconds):
                 self._slept.clear()
                 await self._slept.wait()
-        self.time += seconds
-        moved, self._moved = self._moved, asyncio.Event()
-        moved.set()

@@ -120,6 +120,16 @@ async def test_discovery_is_merged(aggregated: Aggregating, tmp_path: Path) -> N
         answer = await ask(aggregated, Request("GET", ROOT))
         assert [one["name"] for one in json.loads(await text(answer))["resources"]] == ["flunders", "flunders/status"]
         assert ROOT in (await aggregated.api.ok("GET", "/"))["paths"]
+        # Another priority is no other server.
+        path = f"{SERVICES}/{VERSION}.{GROUP}"
+        change = {"spec": {"versionPriority": 400}}
+        await aggregated.api.ok("PATCH", path, change, content_type="application/merge-patch+json")
+        found = await aggregated.api.ok("GET", "/apis", accept=V2)
+        item = next(one for one in found["items"] if one["metadata"]["name"] == GROUP)
+        assert item["versions"][0]["resources"] == [FLUNDERS]
+        assert (await ask(aggregated, Request("GET", f"{ROOT}/flunders"))).status == 418
+        await aggregated.until("/apis", current, accept=V2)
+        await aggregated.clock.asleep(30)
         # Its server fails: what is known of it stays, marked as old.
         server.broken = 500
         await aggregated.clock.pass_sleep(30)

@@ -67,21 +67,23 @@ class Aggregator:
             if keeper is not None:
                 self._drop(name)
             return
+        before = None
         if keeper is not None and keeper.upstream.spec != new.spec:
-            # Whatever was learned came from another server, or in another order.
-            self._drop(name, linked=keeper.group != new.spec.group or keeper.version != new.spec.version)
+            # Group and version are the name, hence the same.
+            before = keeper if keeper.upstream.spec.service == new.spec.service else None
+            self._drop(name, linked=False)
             keeper = None
         if keeper is None:
-            keeper = self._keep(name, new)
+            keeper = self._keep(name, new, before)
         elif old is None or new.status == old.status:
             # Other changes of the status are the keeper's own.
             keeper.look()
         keeper.upstream.available = is_true(new.status.conditions, AVAILABLE)
 
-    def _keep(self, name: str, service: APIService) -> Keeper:
+    def _keep(self, name: str, service: APIService, before: Keeper | None) -> Keeper:
         self._follow()
         upstream = Upstream(service.spec, self._credentials, self._chance)
-        keeper = Keeper(name, upstream, self._objects, self._catalog, self._clock, self._told)
+        keeper = Keeper(name, upstream, self._objects, self._catalog, self._clock, self._told, before)
         self._keepers[name] = keeper
 
         async def serve(context: Context) -> Response:

@@ -6,6 +6,8 @@ time to time, because the rest of the way is not to be seen from here.
 Source: kube-aggregator's remote availability controller, by behaviour.
 """
 
+from __future__ import annotations
+
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -45,6 +47,7 @@ class Keeper:
         catalog: Catalog,
         clock: Clock,
         told: Callable[[str], None],
+        before: Keeper | None = None,
     ) -> None:
         self.upstream = upstream
         #: Address of the server's document of OpenAPI v3, empty if it has none, and its part of v2.
@@ -57,7 +60,9 @@ class Keeper:
         self._told = told
         self._changed = asyncio.Event()
         self._etags: dict[str, str] = {}
-        self._resources: remote_documents.Entries = ()
+        # The same server with another priority or certificate serves what it did.
+        self._resources: remote_documents.Entries = before._resources if before is not None else ()
+        self.upstream.addresses = self._place().addresses
         self._link("Stale")
         self._task = asyncio.create_task(self._run(), name=f"apiservice-{name}")
 
@@ -105,13 +110,7 @@ class Keeper:
         service = self._objects.find(GROUP, PLURAL, "", self._name)
         if service is None or service.spec.service is None:
             return True
-        reference = service.spec.service
-        namespace = reference.namespace or ""
-        place = services.place_of(
-            reference,
-            self._objects.find("", "services", namespace, reference.name or ""),
-            self._objects.all("discovery.k8s.io", "endpointslices", namespace),
-        )
+        place = self._place()
         self.upstream.addresses = place.addresses
         condition = place.problem or await self._asked(place.addresses)
         await self._write(service, condition)
@@ -119,6 +118,16 @@ class Keeper:
             return await self._learn()
         self._link("Stale")
         return place.problem is not None
+
+    def _place(self) -> services.Place:
+        reference = self.upstream.spec.service
+        assert reference is not None
+        namespace = reference.namespace or ""
+        return services.place_of(
+            reference,
+            self._objects.find("", "services", namespace, reference.name or ""),
+            self._objects.all("discovery.k8s.io", "endpointslices", namespace),
+        )
 
     async def _asked(self, addresses: Sequence[Address]) -> Condition:
         """Whether any of the addresses answers."""
