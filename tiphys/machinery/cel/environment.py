@@ -5,7 +5,7 @@ from functools import cache
 from typing import Any, Final
 
 from tiphys.machinery.cel import compiler, cost, limits, literals
-from tiphys.machinery.cel.ast import Node, children
+from tiphys.machinery.cel.ast import Ident, Node, children
 from tiphys.machinery.cel.checker import Checker
 from tiphys.machinery.cel.depth import deep
 from tiphys.machinery.cel.errors import BudgetExceeded, CostExceeded, EvaluationError, ReturnTypeError
@@ -109,6 +109,15 @@ class Program:
         if budget is not None and budget.remaining < 0:
             raise BudgetExceeded
         return value
+
+    def reads(self, name: str) -> bool:
+        """Whether the expression mentions a variable."""
+        level = [self._node]
+        while level:
+            if any(isinstance(one, Ident) and one.name == name for one in level):
+                return True
+            level = [child for one in level for child in children(one)]
+        return False
 
     def measured(self, variables: Mapping[str, Any]) -> tuple[Any, int]:
         """The value and what it cost; for tests and tools."""
