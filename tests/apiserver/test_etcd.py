@@ -10,8 +10,10 @@ import pytest
 
 from tests.apiserver.server import Api, config_map, serving
 from tests.store.etcd_server import Cluster
-from tiphys.apiserver import storage
+from tests.store.test_etcd import opened
+from tiphys.apiserver import run, storage
 from tiphys.apiserver.config import StorageConfig
+from tiphys.apiserver.flags import Settings, parse
 from tiphys.base.clock import RealClock
 from tiphys.base.ids import Ids
 from tiphys.store.etcd import messages_pb2
@@ -120,6 +122,31 @@ async def test_requests_end_and_recover_when_etcd_is_away(etcd: Cluster) -> None
         assert event["object"]["metadata"]["name"] == "c"
 
 
+async def test_flags_health_and_prefix_of_a_whole_server(etcd: Cluster) -> None:
+    (member,) = etcd.members
+    given = [f"--etcd-servers={member.url}", "--etcd-prefix=/elsewhere", "--etcd-healthcheck-timeout=200ms"]
+    settings = parse([*given, "--etcd-readycheck-timeout=200ms", "--secure-port=0"], Settings())
+    async with run.serving(settings) as server:
+        api = Api(server, None)
+        assert (await api.raw("GET", "/readyz")).status == 200
+        verbose = (await api.raw("GET", "/readyz", query={"verbose": ""})).body
+        assert b"[+]etcd ok" in verbose and b"[+]etcd-readiness ok" in verbose
+        async with opened(etcd, prefix="/elsewhere") as store:
+            assert await store.get("/registry/namespaces/kube-system") is not None
+        async with opened(etcd) as store:
+            assert (await store.range("/registry/")).items == []
+        member.kill()
+        answer = await api.raw("GET", "/readyz")
+        assert answer.status == 500
+        assert b"[-]etcd failed: reason withheld" in answer.body
+        assert b"[-]etcd-readiness failed: reason withheld" in answer.body
+        assert (await api.raw("GET", "/livez", query={"exclude": "etcd"})).status == 200
+        member.start()
+        async with asyncio.timeout(20):
+            while (await api.raw("GET", "/readyz")).status != 200:
+                continue
+
+
 async def test_a_server_that_was_cut_off_longer_than_history_reads_everything_again(etcd: Cluster) -> None:
     async with server(etcd) as one, server(etcd) as two:
         await two.ok("POST", MAPS, config_map("stays"))
@@ -147,7 +174,6 @@ async def test_a_server_that_was_cut_off_longer_than_history_reads_everything_ag
         assert made["metadata"]["name"] == "new"
 
 
-@pytest.mark.xfail(reason="addresses and ports are reserved in one server's memory: docs/design/store.md, Not yet")
 async def test_two_servers_give_no_address_out_twice(etcd: Cluster) -> None:
     def service(name: str) -> dict[str, object]:
         spec = {"type": "NodePort", "ports": [{"port": 80}]}

@@ -172,10 +172,11 @@ def _error(server: str, problem: grpc.aio.AioRpcError) -> StoreError:
         return Unavailable(TIMED_OUT)
     if details.startswith("etcdserver: "):
         return Unavailable(details)
-    return Unavailable(f"etcd {server}: {_plain(details)}")
+    return Unavailable(f"etcd {server}: {plain(problem)}")
 
 
-def _plain(details: str) -> str:
+def plain(problem: grpc.aio.AioRpcError) -> str:
     """The last part of gRPC's story, which is the reason."""
-    found = re.search(r"last error: (?:\w+: )?(.*)", details)
+    details = problem.details() or problem.code().name
+    found = re.search(r"last error: (?:\w+: )?(?:ipv[46]:\S+: )?(.*)", details)
     return found.group(1) if found else details

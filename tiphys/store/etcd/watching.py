@@ -23,7 +23,7 @@ import grpc
 
 from tiphys.base.clock import Clock
 from tiphys.store.etcd import messages_pb2 as messages
-from tiphys.store.etcd.client import Client
+from tiphys.store.etcd.client import Client, plain
 from tiphys.store.etcd.keys import MARKER, Keys, end_of
 from tiphys.store.interface import Compacted, Event, StoreError, Unavailable
 
@@ -71,6 +71,7 @@ class EtcdWatch:
         self._waiter: asyncio.Future[None] | None = None
         self._error: StoreError | None = None
         self._closed = False
+        self._broken = False
         self._call: Any = None
         self._asking: asyncio.Task[None] | None = None
         self._task = asyncio.get_running_loop().create_task(self._run(), name=f"etcd-watch {prefix}")
@@ -117,13 +118,21 @@ class EtcdWatch:
                 self._error = problem
                 self.close()
                 return
-            except (grpc.aio.AioRpcError, grpc.aio.UsageError, Unavailable) as problem:
-                log.info("etcd watch broke at revision %d: %s", self._received, problem)
+            except grpc.aio.AioRpcError as problem:
+                self._broke(received, plain(problem))
+            except (grpc.aio.UsageError, Unavailable) as problem:
+                self._broke(received, str(problem))
             self._client.leave(member)
             # How far etcd has come meanwhile is not known.
             self._known = self._received + 1
             pause = RETRY_SECONDS_MIN if self._received > received else min(pause * 2, RETRY_SECONDS_MAX)
             await self._clock.sleep(pause)
+
+    def _broke(self, since: int, why: str) -> None:
+        """Tell of it; of attempts that got nowhere only who asks for details is told."""
+        level = logging.INFO if self._received > since or not self._broken else logging.DEBUG
+        self._broken = True
+        log.log(level, "etcd watch broke at revision %d: %s", self._received, why)
 
     async def _follow(self, member: Any) -> None:
         """One stream, until it ends. Raises Compacted, Unavailable and gRPC's errors."""
@@ -164,6 +173,9 @@ class EtcdWatch:
         if changes:
             reached = changes[-1].kv.mod_revision
         elif answer.created:
+            if self._broken:
+                self._broken = False
+                log.info("etcd watch goes on at revision %d", self._received)
             return
         else:
             reached = answer.header.revision
