@@ -1,22 +1,25 @@
 """API servers on one etcd: what one answers the other shows at once; etcd's absence is told and survived."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.apiserver.server import Api, config_map, serving
 from tests.store.etcd_server import Cluster
 from tests.store.test_etcd import opened
-from tiphys.apiserver import run, storage
+from tiphys.apiserver import run, security, storage
 from tiphys.apiserver.config import StorageConfig
 from tiphys.apiserver.flags import Settings, parse
 from tiphys.base.clock import RealClock
 from tiphys.base.ids import Ids
 from tiphys.store.etcd import messages_pb2
+from tiphys.wire.exchange import Request, UserInfo
 
 MAPS = "/api/v1/namespaces/default/configmaps"
 SERVICES = "/api/v1/namespaces/default/services"
@@ -31,7 +34,7 @@ def etcd(tmp_path: Path) -> Iterator[Cluster]:
 
 
 @asynccontextmanager
-async def server(etcd: Cluster, **settings: object) -> AsyncIterator[Api]:
+async def server(etcd: Cluster, **settings: Any) -> AsyncIterator[Api]:
     async with (
         storage.opened(StorageConfig(etcd_servers=etcd.urls), RealClock(), Ids()) as stored,
         serving(store=stored.store, **settings) as api,
@@ -172,6 +175,22 @@ async def test_a_server_that_was_cut_off_longer_than_history_reads_everything_ag
             (gone,) = await late.wait(1)
         assert (gone["type"], gone["object"]["code"]) == ("ERROR", 410)
         assert made["metadata"]["name"] == "new"
+
+
+async def test_a_namespace_made_at_one_server_takes_objects_at_another(etcd: Cluster) -> None:
+    admin = UserInfo("admin", groups=("system:masters", "system:authenticated"))
+
+    async def create(api: Api, path: str, body: dict[str, Any]) -> int:
+        headers = {"content-type": "application/json"}
+        request = Request("POST", f"/api/v1/namespaces{path}", {}, headers, json.dumps(body).encode(), user=admin)
+        return (await api.server.handle(request)).status
+
+    made = security.seams()
+    async with server(etcd, seams=made, port=0) as one, server(etcd, seams=made, port=0) as two:
+        for number in range(10):
+            assert await create(two, "", {"metadata": {"name": f"n{number}"}}) == 201
+            assert await create(one, f"/n{number}/configmaps", config_map("m")) == 201
+        assert await create(one, "/none/configmaps", config_map("m")) == 404
 
 
 async def test_two_servers_give_no_address_out_twice(etcd: Cluster) -> None:

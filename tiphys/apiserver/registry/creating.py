@@ -77,6 +77,10 @@ async def _prepared(call: Call, obj: Any) -> Entry:
     attributes.operation = "CREATE"
     attributes.name = obj.metadata.name
     strategy.prepare_for_create(obj)
+    objects = endpoint.services.objects
+    if attributes.namespace and objects and objects.find("", "namespaces", "", attributes.namespace) is None:
+        # Another server may have made it: admission is to judge by the newest state.
+        await endpoint.services.cache.catch_up()
     await endpoint.services.admission.admit(attributes, obj, None)
     return await _written(call, obj)
 
