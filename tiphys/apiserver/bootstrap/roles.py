@@ -16,24 +16,25 @@ READ core services
 create,get,list,watch core nodes
 patch,update core nodes/status
 patch,update core nodes
-EVENTS core,events.k8s.io events
+EVENTS core events
 READ core pods
 create,delete core pods
 patch,update core pods/status
 create core pods/eviction
 READ core configmaps,secrets
 get core persistentvolumeclaims,persistentvolumes
+get core endpoints
 create,get,list,watch certificates.k8s.io certificatesigningrequests
 create,delete,get,patch,update coordination.k8s.io leases
 get storage.k8s.io volumeattachments
 get,patch,update core persistentvolumeclaims/status
-create,get core serviceaccounts/token
+create core serviceaccounts/token
 get core serviceaccounts
 READ storage.k8s.io csidrivers
 create,delete,get,patch,update storage.k8s.io csinodes
 READ node.k8s.io runtimeclasses
 get resource.k8s.io resourceclaims
-deletecollection,get,list,watch,create,update,patch,delete resource.k8s.io resourceslices
+deletecollection resource.k8s.io resourceslices
 READ certificates.k8s.io clustertrustbundles
 create,get,list,watch certificates.k8s.io podcertificaterequests
 """
@@ -48,6 +49,8 @@ CLUSTER_ROLES: Final[Mapping[str, str]] = {
     """,
     "system:monitoring": """
         get /healthz,/healthz/*,/livez,/livez/*,/metrics,/metrics/slis,/readyz,/readyz/*
+        get /flagz
+        get /statusz
     """,
     "system:basic-user": """
         create authorization.k8s.io selfsubjectaccessreviews,selfsubjectrulesreviews
@@ -169,7 +172,9 @@ CLUSTER_ROLES: Final[Mapping[str, str]] = {
     "system:certificates.k8s.io:kube-apiserver-client-kubelet-approver": (
         "approve certificates.k8s.io signers kubernetes.io/kube-apiserver-client-kubelet"
     ),
-    "system:service-account-issuer-discovery": "get /.well-known/openid-configuration,/openid/v1/jwks",
+    "system:service-account-issuer-discovery": """
+        get /.well-known/openid-configuration,/.well-known/openid-configuration/,/openid/v1/jwks,/openid/v1/jwks/
+    """,
     "system:node-proxier": f"""
         list,watch core endpoints,services
         READ core nodes
