@@ -42,7 +42,7 @@ ORDERED: Final = (
     Row("TaintNodesByCondition", "taint_nodes", True),
     Row("AlwaysPullImages", "always_pull_images"),
     Row("ImagePolicyWebhook", "image_policy"),
-    Row("PodSecurity", "pod_security"),
+    Row("PodSecurity", "pod_security", True),
     Row("PodNodeSelector", "pod_node_selector"),
     Row("Priority", "priority", True),
     Row("DefaultTolerationSeconds", "default_toleration_seconds", True),

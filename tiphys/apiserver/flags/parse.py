@@ -6,10 +6,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from tiphys.apiserver.config import ApiServerConfig, SecurityConfig, StorageConfig
-from tiphys.apiserver.flags import access, aggregation, features, flow, serving, storage
+from tiphys.apiserver.flags import access, admission, aggregation, features, flow, serving, storage
 from tiphys.apiserver.flags.flag import Flag, FlagError
 
-SUBJECTS: Final = (access, aggregation, features, flow, serving, storage)
+SUBJECTS: Final = (access, admission, aggregation, features, flow, serving, storage)
 FLAGS: Final[Mapping[str, Flag]] = {flag.name: flag for module in SUBJECTS for flag in module.FLAGS}
 
 
