@@ -109,6 +109,17 @@ def test_which_members_can_be_asked_for_progress(version: str, ordered: bool) ->
     assert progress_is_ordered(version) == ordered
 
 
+async def test_more_than_fits_one_message_arrives_whole(etcd: Cluster) -> None:
+    async with opened(etcd, prefix=fresh()) as store:
+        first = store.revision
+        values = {f"/registry/a/{number}": bytes([number]) * 1_200_000 for number in range(5)}
+        for key, value in values.items():
+            await store.put(key, value, expected=0)
+        events = await until(store.watch("/registry/", first), store.revision)
+        assert {event.key: event.value for event in events} == values
+        assert {item.key: item.value for item in (await store.range("/registry/a/")).items} == values
+
+
 # Keys
 
 
@@ -217,6 +228,8 @@ async def test_three_members_go_on_without_their_leader(tmp_path: Path) -> None:
             # So that the store's own member is the one that dies.
             store.client.ask(leader.url)
             leader.kill()
+            # Who leads next is decided first: etcd lets a write that comes meanwhile wait for five seconds.
+            await cluster.leader(tries=200)
             async with asyncio.timeout(20):
                 while True:
                     try:
