@@ -50,6 +50,7 @@ def config_of(files: pki.Pki, advertise_address: str = "") -> SecurityConfig:
         kubelet_client_key=str(client.key),
         proxy_client_certificate=str(files.front_proxy_client.cert),
         proxy_client_key=str(files.front_proxy_client.key),
+        bootstrap_tokens=True,
         requestheader_allowed_names=(pki.FRONT_PROXY_CLIENT,),
         requestheader_username_headers=("X-Remote-User",),
         requestheader_uid_headers=("X-Remote-Uid",),

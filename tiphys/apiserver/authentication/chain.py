@@ -87,12 +87,15 @@ class Authentication:
 
     def _at_once(self, request: Request, by: Authenticators) -> UserInfo | None:
         """The user, where it takes no more than a look: what nearly all requests come with."""
-        if by.proxies is not None or by.passwords is not None:
+        headers = request.headers
+        if by.proxies is not None and by.proxies.speak(headers):
+            return None
+        if by.passwords is not None and "authorization" in headers:
             return None
         try:
             if request.peer_certificate is not None:
                 return by.certificates.user(request.peer_certificate) if by.certificates is not None else None
-            token = bearer_token(request.headers) if by.service_accounts is not None else ""
+            token = bearer_token(headers) if by.service_accounts is not None else ""
             return by.service_accounts.remembered(token) if token and by.service_accounts is not None else None
         except TokenProblem:
             return None
