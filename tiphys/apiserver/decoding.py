@@ -8,8 +8,9 @@ from typing import Any, Final, NamedTuple
 
 from tiphys.api.scalars import Object
 from tiphys.apiserver import protobuf
-from tiphys.apiserver.negotiation import ACCEPTED, JSON, UNSUPPORTED, YAML_TYPES, content_type
+from tiphys.apiserver.negotiation import ACCEPTED, ALL_ACCEPTED, JSON, UNSUPPORTED, YAML_TYPES, content_type
 from tiphys.machinery import codec, errors, fields, strict
+from tiphys.machinery.custom import CustomObject
 from tiphys.wire.exchange import Request
 
 STRICT, WARN, IGNORE = "Strict", "Warn", "Ignore"
@@ -35,23 +36,30 @@ def directive(request: Request) -> str:
     raise errors.Invalid(OPTIONS_KINDS.get(request.method, "PatchOptions"), "meta.k8s.io", "", [problem])
 
 
-def body_of(request: Request, kind: str) -> Body:
-    """The body of a request that should hold a ``kind``; raises UnsupportedMediaType and BadRequest."""
+def body_of(request: Request, kind: str, *, custom: bool = False) -> Body:
+    """The body of a request that should hold a ``kind``; raises UnsupportedMediaType and BadRequest.
+
+    ``custom`` objects have no protobuf.
+    """
     media_type = content_type(request)
     if media_type == JSON:
         return Body(readable(request.body), [])
-    if media_type == protobuf.MEDIA_TYPE:
+    if media_type == protobuf.MEDIA_TYPE and not custom:
         try:
             return Body(protobuf.to_json(request.body), [])
         except protobuf.ProtobufError as problem:
             raise codec.refusal(str(problem), "", "", kind, request.body) from problem
     if media_type not in YAML_TYPES:
-        raise errors.UnsupportedMediaType(UNSUPPORTED.format(", ".join(ACCEPTED)))
+        raise _unsupported(custom=custom)
     try:
         document, duplicates = codec.decode_yaml(request.body)
     except codec.DecodeError as problem:
         raise codec.unreadable(problem, kind, request.body) from problem
     return Body(codec.encode(document), duplicates)
+
+
+def _unsupported(*, custom: bool) -> errors.StatusError:
+    return errors.UnsupportedMediaType(UNSUPPORTED.format(", ".join(ACCEPTED if custom else ALL_ACCEPTED)))
 
 
 def readable(data: bytes) -> bytes:
@@ -67,7 +75,7 @@ def readable(data: bytes) -> bytes:
 def decode(cls: type[Object], request: Request, api_version: str, kind: str, warnings: list[str]) -> Any:
     """The object in a request's body. Raises BadRequest and Invalid; appends to ``warnings``."""
     validation = directive(request)
-    data, duplicates = body_of(request, kind)
+    data, duplicates = body_of(request, kind, custom=issubclass(cls, CustomObject))
     try:
         decoded: tuple[Any, list[str]] = codec.decode_checked(cls, data)
     except codec.DecodeError as problem:

@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from tiphys.api import meta_v1
-from tiphys.apiserver import negotiation
+from tiphys.apiserver import negotiation, protobuf
 from tiphys.apiserver.authorization.refusal import forbidden
 from tiphys.apiserver.deadline import allowed_seconds
 from tiphys.apiserver.flowcontrol import InFlight
@@ -251,7 +251,7 @@ class Handler:
             attributes.warnings.append(row.deprecation)
         if attributes.dry_run:
             _check_dry_run(request)
-        call = Call(request, attributes, endpoint, negotiation.form_of(request))
+        call = Call(request, attributes, endpoint, negotiation.form_of(request, endpoint.row))
         if call.form.shape:
             _check_form(call)
         if row.namespaced and not attributes.namespace and attributes.verb not in ("list", "watch"):
@@ -273,7 +273,7 @@ class Handler:
         endpoint, serve = found
         if attributes.verb != "create" or attributes.name:
             raise _not_allowed()
-        return await serve(Call(request, attributes, endpoint, negotiation.form_of(request)))
+        return await serve(Call(request, attributes, endpoint, negotiation.form_of(request, endpoint.row)))
 
     async def _special(
         self, request: Request, attributes: Attributes, endpoint: Endpoint | None, route: ResourceRoute
@@ -340,6 +340,12 @@ class Handler:
             if form is not None and form.media_type == negotiation.YAML:
                 body = negotiation.yaml_from_json(body)
                 headers = {**headers, "Content-Type": negotiation.YAML}
+            elif form is not None and form.media_type == negotiation.PROTOBUF:
+                # What is not an entry: a Status, a Scale, a review. Kinds without a message stay as they are.
+                document = protobuf.document_of(body)
+                if document is not None:
+                    body = document
+                    headers = {**headers, "Content-Type": negotiation.PROTOBUF}
             elif negotiation.wants_pretty(request):
                 body = negotiation.indented(body)
         if negotiation.wants_gzip(request, len(body)):

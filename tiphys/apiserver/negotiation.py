@@ -5,7 +5,7 @@ and "Receiving resources as Tables"; apiserver's negotiation, by behaviour.
 """
 
 import gzip
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal, NamedTuple
@@ -13,16 +13,22 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 import yaml
 
+from tiphys.apiserver import protobuf
 from tiphys.apiserver.requestinfo import first
 from tiphys.machinery import errors
+from tiphys.machinery.custom import CustomObject
+from tiphys.resources.rules import Resource
 from tiphys.wire.exchange import Request
 
 Shape = Literal["", "Table", "PartialObjectMetadata", "PartialObjectMetadataList"]
 JSON = "application/json"
 YAML = "application/yaml"
+PROTOBUF = "application/vnd.kubernetes.protobuf"
+#: What custom resources can be sent and given as; others in protobuf besides.
 ACCEPTED = (JSON, YAML)
+ALL_ACCEPTED = (*ACCEPTED, PROTOBUF)
 YAML_TYPES = (YAML, "application/x-yaml", "text/yaml")
-NOT_ACCEPTABLE = f"only the following media types are accepted: {', '.join(ACCEPTED)}"
+NOT_ACCEPTABLE = "only the following media types are accepted: {}"
 UNSUPPORTED = "the body of the request was in an unknown format - accepted media types include: {}"
 META_VERSIONS = ("v1", "v1beta1")
 # Smaller answers cost more to compress than to send. Source: apiserver's response writer.
@@ -66,37 +72,47 @@ def _media_type(clause: _Clause) -> str:
         return JSON
     if clause.media_type in YAML_TYPES:
         return YAML
-    return ""
+    return PROTOBUF if clause.media_type == PROTOBUF else ""
 
 
 @lru_cache(maxsize=256)
-def accepted(header: str, shapes: bool = True) -> Form | None:
+def accepted(header: str, shapes: bool = True, binary: bool = True) -> Form | None:
     """The best form that ``header`` accepts and we can give; None if there is none.
 
-    ``shapes`` says whether tables and partial metadata can be given here.
+    ``shapes`` says whether tables and partial metadata can be given here, ``binary`` whether protobuf can.
     """
     if not header:
         return PLAIN
     for clause in _clauses(header):
         media_type = _media_type(clause)
-        if not media_type or clause.quality <= 0:
+        if not media_type or clause.quality <= 0 or (media_type == PROTOBUF and not binary):
             continue
         shape: Any = clause.parameters.get("as", "")
         if not shape:
             return Form(media_type)
         known = shape in ("Table", "PartialObjectMetadata", "PartialObjectMetadataList")
         group, version = clause.parameters.get("g", ""), clause.parameters.get("v", "")
+        if media_type == PROTOBUF and shape == "Table":
+            continue
         if shapes and known and group == "meta.k8s.io" and version in META_VERSIONS:
             return Form(media_type, shape, version)
     return None
 
 
-def form_of(request: Request, shapes: bool = True) -> Form:
-    """The form to answer in; raises NotAcceptable."""
-    form = accepted(request.headers.get("accept", ""), shapes)
+def form_of(request: Request, row: Resource) -> Form:
+    """The form to answer in about a resource; raises NotAcceptable."""
+    header = request.headers.get("accept", "")
+    form = accepted(header)
+    if form is not None and form.media_type is PROTOBUF and not protobuf.writes(row.api_version, row.kind):
+        form = accepted(header, binary=False)
     if form is None:
-        raise errors.NotAcceptable(NOT_ACCEPTABLE)
+        raise errors.NotAcceptable(NOT_ACCEPTABLE.format(", ".join(media_types(row.cls))))
     return form
+
+
+def media_types(cls: type[Any]) -> Sequence[str]:
+    """What objects of a class can be sent and given as."""
+    return ACCEPTED if issubclass(cls, CustomObject) else ALL_ACCEPTED
 
 
 def wants_pretty(request: Request) -> bool:

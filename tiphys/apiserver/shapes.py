@@ -6,8 +6,9 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from tiphys.apiserver.binary import Binary, error_frame
 from tiphys.apiserver.entries import Entry, View
-from tiphys.apiserver.negotiation import Form
+from tiphys.apiserver.negotiation import PLAIN, PROTOBUF, Form
 from tiphys.apiserver.table import Include, Printer, partial, partial_of
 from tiphys.machinery import codec, errors
 
@@ -37,14 +38,24 @@ class Shaper:
     def __init__(self, view: View) -> None:
         self.view = view
         self.printer = Printer(view)
+        self._binary: Binary | None = None
         row = view.row
         self._list_head = b'{"kind":"%b","apiVersion":"%b","metadata":' % (
             row.list_kind.encode(),
             row.api_version.encode(),
         )
 
+    @property
+    def binary(self) -> Binary:
+        """The protobuf side, made when somebody asks for it: it loads the table of messages."""
+        if self._binary is None:
+            self._binary = Binary(self.view)
+        return self._binary
+
     def object(self, entry: Entry, form: Form, now: datetime, include: Include = "Metadata") -> bytes:
         """One object."""
+        if form.media_type is PROTOBUF:
+            return self.binary.object(entry, form.shape, form.version)
         if not form.shape:
             return self.view.body(entry)
         if form.shape == "Table":
@@ -55,6 +66,8 @@ class Shaper:
     def list(self, page: Page, form: Form, now: datetime, include: Include = "Metadata") -> bytes:
         """A list. Items carry neither apiVersion nor kind, as in Kubernetes."""
         metadata = list_metadata(page.revision, page.continue_token, page.remaining)
+        if form.media_type is PROTOBUF:
+            return self.binary.list(page.entries, metadata, form.shape, form.version)
         if not form.shape:
             return self._plain_list(page.entries, metadata)
         if form.shape == "Table":
@@ -77,7 +90,9 @@ class Shaper:
         return b'%b%b,"items":[{%b]}' % (self._list_head, metadata, b",{".join(tails))
 
     def event(self, kind: str, entry: Entry, form: Form, now: datetime, include: Include, first: bool) -> bytes:
-        """One line of a watch. Only the first table of a stream names its columns."""
+        """One line of a watch (in protobuf: one frame). Only the first table of a stream names its columns."""
+        if form.media_type is PROTOBUF:
+            return self.binary.event(kind, entry, form.shape, form.version)
         if not form.shape:
             return b'{"type":"%b","object":%b%b}\n' % (kind.encode(), self.view.head, self.view.tail(entry))
         if form.shape == "Table":
@@ -93,6 +108,8 @@ class Shaper:
         metadata: dict[str, Any] = {"resourceVersion": str(revision)}
         if initial_events_end:
             metadata["annotations"] = {"k8s.io/initial-events-end": "true"}
+        if form.media_type is PROTOBUF:
+            return self.binary.bookmark(metadata, form.shape, form.version)
         text = msgspec.json.encode(metadata)
         if form.shape == "Table":
             row = b'{"cells":[],"object":%b}' % partial_of(text, form.version)
@@ -104,6 +121,8 @@ class Shaper:
         return b'{"type":"BOOKMARK","object":%b}\n' % body
 
 
-def error_event(error: errors.StatusError) -> bytes:
-    """An ERROR line; the stream ends after it."""
+def error_event(error: errors.StatusError, form: Form = PLAIN) -> bytes:
+    """An ERROR line (in protobuf: a frame); the stream ends after it."""
+    if form.media_type is PROTOBUF:
+        return error_frame(error)
     return b'{"type":"ERROR","object":%b}\n' % codec.encode(error.status())

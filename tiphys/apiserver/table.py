@@ -31,11 +31,16 @@ _metadata = msgspec.json.Decoder(_RawMetadata)
 
 def partial(entry: Entry, version: str) -> bytes:
     """PartialObjectMetadata of an entry."""
+    return partial_of(metadata_of(entry), version)
+
+
+def metadata_of(entry: Entry) -> bytes:
+    """The JSON of an entry's metadata."""
     metadata: bytes | None = entry.memo.get("metadata")
     if metadata is None:
         # bytes() because a Raw keeps the whole text alive.
         metadata = entry.memo["metadata"] = bytes(_metadata.decode(b"{" + entry.tail).metadata)
-    return partial_of(metadata, version)
+    return metadata
 
 
 def partial_of(metadata: bytes, version: str) -> bytes:

@@ -15,7 +15,7 @@ from typing import Any, Literal
 from tiphys.api import meta_v1
 from tiphys.apiserver import decoding
 from tiphys.apiserver.entries import Entry
-from tiphys.apiserver.registry.endpoint import JSON_HEADERS, Call, success
+from tiphys.apiserver.registry.endpoint import Call, headers_of, success
 from tiphys.apiserver.registry.reading import list_page
 from tiphys.apiserver.registry.updating import ATTEMPTS_MAX
 from tiphys.machinery import errors, fields, times
@@ -81,7 +81,7 @@ async def delete_collection(call: Call) -> Response:
     await delete_entries(call, page.entries, options)
     endpoint = call.endpoint
     body = endpoint.shaper.list(page, call.form, endpoint.services.clock.now(), call.include)
-    return Response(200, JSON_HEADERS, body)
+    return Response(200, headers_of(call.form), body)
 
 
 async def delete_entries(call: Call, entries: Any, options: meta_v1.DeleteOptions) -> None:

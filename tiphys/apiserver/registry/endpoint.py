@@ -5,10 +5,11 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from tiphys.api import meta_v1
+from tiphys.apiserver import protobuf
 from tiphys.apiserver.cache import Cache, ResourceCache
 from tiphys.apiserver.config import ApiServerConfig
 from tiphys.apiserver.entries import Entry, View, tail_of
-from tiphys.apiserver.negotiation import PLAIN, Form
+from tiphys.apiserver.negotiation import PLAIN, PROTOBUF, Form
 from tiphys.apiserver.requestinfo import first
 from tiphys.apiserver.seams import Admission, AllowAll, Attributes, Objects
 from tiphys.apiserver.shapes import Shaper
@@ -22,6 +23,15 @@ from tiphys.store.interface import Store
 from tiphys.wire.exchange import Request, Response
 
 JSON_HEADERS = {"Content-Type": "application/json", "Cache-Control": "no-cache, private"}
+BINARY_HEADERS = {**JSON_HEADERS, "Content-Type": PROTOBUF}
+STREAM_HEADERS = {**JSON_HEADERS, "Content-Type": protobuf.STREAM_TYPE}
+
+
+def headers_of(form: Form, *, stream: bool = False) -> dict[str, str]:
+    """Headers of an answer whose body is in this form already."""
+    if form.media_type is not PROTOBUF:
+        return JSON_HEADERS
+    return STREAM_HEADERS if stream else BINARY_HEADERS
 
 
 @dataclass(slots=True)
@@ -165,10 +175,11 @@ class Call:
 
     def answer(self, entry: Entry, status: int = 200) -> Response:
         """The object of an entry in the form that was asked for."""
-        if not self.form.shape:
+        form = self.form
+        if not form.shape and form.media_type is not PROTOBUF:
             return Response(status, JSON_HEADERS, self.endpoint.view.body(entry))
         now = self.endpoint.services.clock.now()
-        return Response(status, JSON_HEADERS, self.endpoint.shaper.object(entry, self.form, now, self.include))
+        return Response(status, headers_of(form), self.endpoint.shaper.object(entry, self.form, now, self.include))
 
 
 def success(status: int = 200, details: meta_v1.StatusDetails | None = None, code: int | None = None) -> Response:

@@ -6,12 +6,13 @@ one revision, from the store's history once the cache has moved on.
 """
 
 import asyncio
+from collections.abc import Iterable
 
 from tiphys.api import meta_v1
 from tiphys.apiserver import pagination
-from tiphys.apiserver.entries import Entry
+from tiphys.apiserver.entries import Entry, Unprepared
 from tiphys.apiserver.matching import Matcher, matcher
-from tiphys.apiserver.registry.endpoint import JSON_HEADERS, Call, Endpoint
+from tiphys.apiserver.registry.endpoint import Call, Endpoint, headers_of
 from tiphys.apiserver.registry.options import ListOptions, list_options, revision_of
 from tiphys.apiserver.shapes import Page
 from tiphys.machinery import errors
@@ -35,6 +36,7 @@ async def get(call: Call) -> Response:
     entry = endpoint.cache.find(attributes.namespace, attributes.name)
     if entry is None:
         raise endpoint.not_found(attributes.name)
+    await endpoint.prepare(entry)
     return call.answer(entry)
 
 
@@ -43,7 +45,7 @@ async def list_(call: Call) -> Response:
     endpoint = call.endpoint
     page = await list_page(call)
     body = endpoint.shaper.list(page, call.form, endpoint.services.clock.now(), call.include)
-    return Response(200, JSON_HEADERS, body)
+    return Response(200, headers_of(call.form), body)
 
 
 async def list_page(call: Call) -> Page:
@@ -51,7 +53,18 @@ async def list_page(call: Call) -> Page:
     attributes = call.attributes
     options = list_options(call)
     select = matcher(call.endpoint.view, attributes.label_selector, attributes.field_selector)
-    return await _page(call.endpoint, attributes.namespace, options, select)
+    endpoint = call.endpoint
+    if endpoint.conversion is None:
+        return await _page(endpoint, attributes.namespace, options, select)
+    while True:
+        try:
+            page = await _page(endpoint, attributes.namespace, options, select)
+        except Unprepared as found:
+            # A field selector has met an object that no webhook has converted yet.
+            await endpoint.conversion.prepare([*endpoint.cache.entries.values(), found.entry])
+            continue
+        await endpoint.conversion.prepare(page.entries)
+        return page
 
 
 async def _page(endpoint: Endpoint, namespace: str, options: ListOptions, select: Matcher) -> Page:
@@ -68,16 +81,33 @@ async def _page(endpoint: Endpoint, namespace: str, options: ListOptions, select
             entries = await _past(endpoint, prefix, "", options.revision)
             return _cut(entries, prefix, options.limit, select, options.revision)
         if exact:
-            return _cut(endpoint.cache.within(prefix), prefix, options.limit, select, options.revision)
-    entries = _candidates(endpoint, namespace, prefix, select)
-    return _cut(entries, prefix, options.limit, select, cache.revision)
+            return await _from_cache(endpoint, prefix, "", options, select, options.revision)
+    chosen = candidates(endpoint, namespace, select)
+    if chosen is not None:
+        return _cut(chosen, prefix, options.limit, select, cache.revision)
+    return await _from_cache(endpoint, prefix, "", options, select, cache.revision)
 
 
-def _candidates(endpoint: Endpoint, namespace: str, prefix: str, select: Matcher) -> list[Entry]:
+def candidates(endpoint: Endpoint, namespace: str, select: Matcher) -> list[Entry] | None:
+    """The few entries among which all matching ones are, if the selector tells; None: all."""
     if select.name and (namespace or not endpoint.row.namespaced):
         found = endpoint.cache.find(namespace, select.name)
         return [found] if found else []
-    return endpoint.cache.within(prefix)
+    return endpoint.cache.indexed(endpoint.cache.span(namespace), select.exact)
+
+
+async def _from_cache(
+    endpoint: Endpoint, prefix: str, start: str, options: ListOptions, select: Matcher, revision: int
+) -> Page:
+    """A page of what is there now. It costs what the page holds, not what there is."""
+    cache, limit = endpoint.cache, options.limit
+    if not limit or endpoint.conversion is not None:
+        return _cut(cache.within(prefix, start), prefix, limit, select, revision)
+    if not select.empty:
+        return _first(cache.walk(prefix, start), prefix, limit, select, revision)
+    entries = cache.within(prefix, start, limit)
+    left = cache.count(prefix, start) - len(entries)
+    return Page(entries, revision, _token(entries[-1], prefix, revision), left) if left else Page(entries, revision)
 
 
 async def _next_page(endpoint: Endpoint, prefix: str, options: ListOptions, select: Matcher) -> Page:
@@ -88,14 +118,13 @@ async def _next_page(endpoint: Endpoint, prefix: str, options: ListOptions, sele
     cache = endpoint.services.cache
     if not position.revision:
         await cache.catch_up()
-        return _cut(endpoint.cache.within(prefix, start), prefix, options.limit, select, cache.revision)
+        return await _from_cache(endpoint, prefix, start, options, select, cache.revision)
     if endpoint.cache.changed <= position.revision <= cache.revision:
-        entries = endpoint.cache.within(prefix, start)
-    else:
-        try:
-            entries = await _past(endpoint, prefix, start, position.revision)
-        except errors.Expired as problem:
-            raise pagination.ExpiredPage(position.start) from problem
+        return await _from_cache(endpoint, prefix, start, options, select, position.revision)
+    try:
+        entries = await _past(endpoint, prefix, start, position.revision)
+    except errors.Expired as problem:
+        raise pagination.ExpiredPage(position.start) from problem
     return _cut(entries, prefix, options.limit, select, position.revision)
 
 
@@ -120,6 +149,11 @@ def _cut(entries: list[Entry], prefix: str, limit: int, select: Matcher, revisio
             return Page(entries, revision)
         token = _token(entries[limit - 1], prefix, revision)
         return Page(entries[:limit], revision, token, len(entries) - limit)
+    return _first(entries, prefix, limit, select, revision)
+
+
+def _first(entries: Iterable[Entry], prefix: str, limit: int, select: Matcher, revision: int) -> Page:
+    """The first ``limit`` entries that match, without looking at those behind them."""
     page: list[Entry] = []
     for entry in entries:
         if select.matches(entry):

@@ -5,7 +5,7 @@ import logging
 
 from tiphys.apiserver.cache import ROOT, Change
 from tiphys.apiserver.matching import matcher
-from tiphys.apiserver.registry.endpoint import JSON_HEADERS, Call, Endpoint
+from tiphys.apiserver.registry.endpoint import Call, Endpoint, headers_of
 from tiphys.apiserver.registry.options import ListOptions, list_options
 from tiphys.apiserver.registry.reading import FRESHNESS_TIMEOUT_SECONDS, candidates, too_large
 from tiphys.apiserver.shapes import error_event
@@ -32,14 +32,14 @@ async def watch(call: Call) -> Response:
     async def stream(sink: Sink) -> None:
         await _serve(endpoint, watcher, options, sink)
 
-    return Response(200, JSON_HEADERS, stream=stream)
+    return Response(200, headers_of(call.form, stream=True), stream=stream)
 
 
 async def _serve(endpoint: Endpoint, watcher: Watcher, options: ListOptions, sink: Sink) -> None:
     try:
         lines = await _initial(endpoint, watcher, options)
     except errors.StatusError as problem:
-        sink.write(error_event(problem))
+        sink.write(error_event(problem, watcher.form))
         return
     try:
         await watcher.begin(sink, lines)

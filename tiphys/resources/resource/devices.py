@@ -1,6 +1,7 @@
 """One device of a ResourceSlice: attributes, capacities, counters, where it can be used."""
 
 import re
+from collections.abc import Sequence
 from typing import Final
 
 from tiphys.api import resource_v1
@@ -101,7 +102,7 @@ def _policy(errs: Errors, path: str, most: str, policy: resource_v1.CapacityRequ
         errs.append(fields.required(f"{path}.default", "required when validRange is defined"))
 
 
-def _options(errs: Errors, path: str, most: str, chosen: str, options: list[str]) -> None:
+def _options(errs: Errors, path: str, most: str, chosen: str, options: Sequence[str]) -> None:
     for index in range(1, len(options)):
         if quantity.compare(options[index - 1], options[index]) > 0:
             detail = "values must be sorted in ascending order"

@@ -1,14 +1,8 @@
-"""Bodies in Kubernetes' protobuf, which typed Go clients (``kubectl create``) send: from bytes to JSON.
-
-A body is the four bytes ``k8s\\0`` and a ``runtime.Unknown``: apiVersion, kind
-and the object's own message. Messages are read by the field numbers in
-``protobuf_fields.json`` (``tools/generate_protobuf.py``), loaded on first use.
-Answers are always JSON or YAML, which these clients accept as well.
+"""From a protobuf body to JSON, by the table of field numbers.
 
 Where JSON differs from the message: quantities, times, int-or-strings and raw
 extensions are messages there and values here; embedded structs are fields
 there and inlined here, which shows in that the Struct has no such field.
-Source: Kubernetes docs, "Kubernetes API Concepts", "Protobuf encoding".
 """
 
 import base64
@@ -16,39 +10,26 @@ import json
 import struct
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
-from functools import cache
-from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
-import msgspec
-
+from tiphys.apiserver.protobuf.messages import (
+    DEPTH_MAX,
+    EXTRA_VALUES,
+    FIXED32,
+    FIXED64,
+    INT_OR_STRING,
+    LENGTH,
+    MAGIC,
+    META,
+    QUANTITY,
+    RAW,
+    VARINT,
+    ProtobufError,
+    class_of,
+    message_of,
+    messages,
+)
 from tiphys.machinery import codec, shapes, times
-
-MAGIC: Final = b"k8s\x00"
-MEDIA_TYPE: Final = "application/vnd.kubernetes.protobuf"
-#: Deeper nesting is refused; no type of the API comes near.
-DEPTH_MAX: Final = 100
-_META: Final = "k8s.io.apimachinery.pkg.apis.meta.v1"
-_VARINT, _FIXED64, _LENGTH, _FIXED32 = 0, 1, 2, 5
-
-
-class ProtobufError(ValueError):
-    """Not such a message."""
-
-
-class Field(NamedTuple):
-    """One field of a message. ``label`` is ``one``, ``many`` or ``map`` (then ``kind`` is that of its values)."""
-
-    name: str
-    kind: str
-    label: str
-
-
-@cache
-def _messages() -> Mapping[str, Mapping[int, Field]]:
-    text = Path(__file__).with_name("protobuf_fields.json").read_bytes()
-    found = msgspec.json.decode(text, type=dict[str, dict[int, tuple[str, str, str]]])
-    return {name: {number: Field(*parts) for number, parts in fields.items()} for name, fields in found.items()}
 
 
 def to_json(data: bytes) -> bytes:
@@ -63,26 +44,9 @@ def to_json(data: bytes) -> bytes:
     raw = envelope.get(2, b"")
     if _text(envelope.get(4, b"")) == "application/json":
         return raw
-    message = _message_of(api_version, kind)
-    found = {"apiVersion": api_version, "kind": kind, **_read(raw, message, _class_of(api_version, kind), 0)}
+    message = message_of(api_version, kind)
+    found = {"apiVersion": api_version, "kind": kind, **_read(raw, message, class_of(api_version, kind), 0)}
     return codec.encode(found)
-
-
-def _message_of(api_version: str, kind: str) -> str:
-    group, _, version = api_version.rpartition("/")
-    package = {"": "core", "internal.apiserver.k8s.io": "apiserverinternal"}.get(group, group.partition(".")[0])
-    for name in (f"k8s.io.api.{package}.{version}.{kind}", f"{_META}.{kind}"):
-        if name in _messages():
-            return name
-    raise ProtobufError(f'no kind "{kind}" is registered for version "{api_version}"')
-
-
-def _class_of(api_version: str, kind: str) -> type[Any] | None:
-    group, _, version = api_version.rpartition("/")
-    try:
-        return codec.class_of(group, version, kind)
-    except LookupError:
-        return None
 
 
 def _fields(data: bytes) -> Iterator[tuple[int, int, int | bytes]]:
@@ -92,13 +56,13 @@ def _fields(data: bytes) -> Iterator[tuple[int, int, int | bytes]]:
         tag, position = _varint(data, position)
         number, wire = tag >> 3, tag & 7
         value: int | bytes
-        if wire == _VARINT:
+        if wire == VARINT:
             value, position = _varint(data, position)
         else:
-            length = 8 if wire == _FIXED64 else 4
-            if wire == _LENGTH:
+            length = 8 if wire == FIXED64 else 4
+            if wire == LENGTH:
                 length, position = _varint(data, position)
-            elif wire not in (_FIXED64, _FIXED32):
+            elif wire not in (FIXED64, FIXED32):
                 raise ProtobufError(f"proto: illegal wireType {wire}")
             if position + length > end:
                 raise ProtobufError("unexpected EOF")
@@ -126,7 +90,7 @@ def _read(data: bytes, message: str, cls: type[Any] | None, depth: int) -> dict[
     """A message as a JSON object; ``cls`` tells what is inlined."""
     if depth > DEPTH_MAX:
         raise ProtobufError("proto: message is nested too deeply")
-    described = _messages()[message]
+    described = messages()[message]
     known = shapes.fields_of(cls) if cls is not None else None
     found: dict[str, Any] = {}
     for number, wire, value in _fields(data):
@@ -141,7 +105,7 @@ def _read(data: bytes, message: str, cls: type[Any] | None, depth: int) -> dict[
             found.setdefault(name, {})[key] = item
         elif label == "many":
             found.setdefault(name, []).extend(_items(value, wire, kind, below, depth))
-        elif known is not None and shape is None and kind in _messages() and kind not in _SPECIAL:
+        elif known is not None and shape is None and kind in messages() and kind not in _SPECIAL:
             found.update(_read(_bytes(value), kind, cls, depth + 1))
         else:
             item = _value(value, wire, kind, below, depth)
@@ -152,9 +116,9 @@ def _read(data: bytes, message: str, cls: type[Any] | None, depth: int) -> dict[
 
 def _entry(value: int | bytes, kind: str, cls: type[Any] | None, depth: int) -> tuple[str, Any]:
     """Key and value of one entry of a map."""
-    key, item = "", b"" if kind in ("string", "bytes") or kind in _messages() else 0
+    key, item = "", b"" if kind in ("string", "bytes") or kind in messages() else 0
     raw: int | bytes = item
-    wire = _LENGTH if isinstance(item, bytes) else _VARINT
+    wire = LENGTH if isinstance(item, bytes) else VARINT
     for number, found_wire, found in _fields(_bytes(value)):
         if number == 1:
             key = _text(_bytes(found))
@@ -165,7 +129,7 @@ def _entry(value: int | bytes, kind: str, cls: type[Any] | None, depth: int) -> 
 
 def _items(value: int | bytes, wire: int, kind: str, cls: type[Any] | None, depth: int) -> list[Any]:
     """The items that one field adds to a list: one, or several numbers packed together."""
-    if wire == _LENGTH and kind in ("int", "uint", "bool"):
+    if wire == LENGTH and kind in ("int", "uint", "bool"):
         data, position, found = _bytes(value), 0, []
         while position < len(data):
             number, position = _varint(data, position)
@@ -180,7 +144,7 @@ def _value(value: int | bytes, wire: int, kind: str, cls: type[Any] | None, dept
     if kind == "bytes":
         return base64.b64encode(_bytes(value)).decode()
     if kind in ("double", "float"):
-        return struct.unpack("<d" if wire == _FIXED64 else "<f", _bytes(value))[0]
+        return struct.unpack("<d" if wire == FIXED64 else "<f", _bytes(value))[0]
     if kind in ("int", "uint", "bool"):
         if not isinstance(value, int):
             raise ProtobufError(f"proto: wrong wireType = {wire}")
@@ -213,12 +177,12 @@ def _plain(data: bytes, message: str) -> dict[str, Any]:
 
 
 def _quantity(data: bytes) -> str:
-    text: str = _plain(data, "k8s.io.apimachinery.pkg.api.resource.Quantity").get("string", "0")
+    text: str = _plain(data, QUANTITY).get("string", "0")
     return text
 
 
 def _int_or_string(data: bytes) -> int | str:
-    found = _plain(data, "k8s.io.apimachinery.pkg.util.intstr.IntOrString")
+    found = _plain(data, INT_OR_STRING)
     value: int | str = found.get("strVal", "") if found.get("type") else found.get("intVal", 0)
     return value
 
@@ -227,7 +191,7 @@ def _instant(data: bytes) -> datetime | None:
     """None for the empty message, which is Go's zero time."""
     if not data:
         return None
-    found = _plain(data, f"{_META}.Time")
+    found = _plain(data, f"{META}.Time")
     try:
         return datetime.fromtimestamp(0, UTC) + timedelta(
             seconds=found.get("seconds", 0), microseconds=found.get("nanos", 0) // 1000
@@ -247,7 +211,7 @@ def _micro_time(data: bytes) -> str | None:
 
 
 def _duration(data: bytes) -> str:
-    return f"{_plain(data, f'{_META}.Duration').get('duration', 0) / 1e9:g}s"
+    return f"{_plain(data, f'{META}.Duration').get('duration', 0) / 1e9:g}s"
 
 
 def _raw(data: bytes) -> Any:
@@ -266,15 +230,13 @@ def _list(data: bytes) -> list[str]:
 
 
 _SPECIAL: Final[Mapping[str, Callable[[bytes], Any]]] = {
-    "k8s.io.apimachinery.pkg.api.resource.Quantity": _quantity,
-    "k8s.io.apimachinery.pkg.util.intstr.IntOrString": _int_or_string,
-    "k8s.io.apimachinery.pkg.runtime.RawExtension": _raw,
-    f"{_META}.Time": _time,
-    f"{_META}.MicroTime": _micro_time,
-    f"{_META}.Duration": _duration,
-    f"{_META}.FieldsV1": _raw,
-    f"{_META}.Verbs": _list,
-    "k8s.io.api.authentication.v1.ExtraValue": _list,
-    "k8s.io.api.authorization.v1.ExtraValue": _list,
-    "k8s.io.api.certificates.v1.ExtraValue": _list,
+    QUANTITY: _quantity,
+    INT_OR_STRING: _int_or_string,
+    RAW: _raw,
+    f"{META}.Time": _time,
+    f"{META}.MicroTime": _micro_time,
+    f"{META}.Duration": _duration,
+    f"{META}.FieldsV1": _raw,
+    f"{META}.Verbs": _list,
+    **dict.fromkeys(EXTRA_VALUES, _list),
 }
