@@ -198,6 +198,8 @@ class Keeper:
         if answer is not None and "as=APIGroupDiscoveryList" in answer.headers.get("content-type", ""):
             found = remote_documents.from_aggregated(answer.body, self.group, self.version)
         if found is None:
+            # The other list may change while this one does not.
+            self._etags.pop("/apis", None)
             plain = await self._fetched(f"/apis/{self.group}/{self.version}", "application/json")
             if plain is None:
                 raise ValueError("it does not say what it serves")
