@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from tests.apiserver.extensions.crontabs import GROUP, crontab, definition
 from tests.controllers.cluster import Cluster
 from tests.controllers.test_desired import NOW, ago
 from tiphys.api import core_v1, meta_v1
@@ -163,3 +164,24 @@ async def test_a_charge_for_nothing_is_taken_back(cluster: Cluster) -> None:
     await cluster.until(
         lambda: cluster.all(core_v1.ResourceQuota)[0].status.used == {"configmaps": "2"}, core_v1.ResourceQuota
     )
+
+
+async def test_custom_objects_are_counted(cluster: Cluster) -> None:
+    crds = cluster.client.resource("apiextensions.k8s.io", "v1", "customresourcedefinitions", False)
+    await crds.create(definition())
+    name = f"count/crontabs.{GROUP}"
+    await cluster.create(quota({name: "1"}))
+    await _used(cluster, **{name: "0"})
+    crontabs = cluster.client.resource(GROUP, "v1", "crontabs", True)
+    body = crontab("a")
+    body["metadata"]["namespace"] = "default"
+    await crontabs.create(body)
+    body["metadata"]["name"] = "b"
+    with pytest.raises(errors.Forbidden) as caught:
+        await crontabs.create(body)
+    assert caught.value.message == (
+        f'crontabs.{GROUP} "b" is forbidden: exceeded quota: q, requested: {name}=1, used: {name}=1, limited: {name}=1'
+    )
+    await crontabs.delete("a", "default")
+    await _used(cluster, **{name: "0"})
+    await crontabs.create(body)

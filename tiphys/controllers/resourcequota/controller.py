@@ -1,5 +1,7 @@
 """Wires the quota controller: what comes and goes in a namespace is counted again."""
 
+import asyncio
+import logging
 from collections.abc import Iterable
 from functools import partial
 from typing import Any
@@ -8,12 +10,15 @@ import msgspec
 
 from tiphys.api import core_v1
 from tiphys.client import Done, Informer, RequeueAfter, Result
+from tiphys.controllers import discovery
 from tiphys.controllers.base import Context, Controller, either
 from tiphys.controllers.garbagecollector.controller import Partial
 from tiphys.controllers.resourcequota import desired
 from tiphys.machinery import errors, meta
 from tiphys.resources import quota as costs
 from tiphys.resources import table
+
+logger = logging.getLogger(__name__)
 
 #: Events of one namespace within this time are counted together.
 BATCH_SECONDS = 0.1
@@ -23,6 +28,10 @@ CALM_SECONDS = 0.5
 RESYNC_SECONDS = 300.0
 #: Not worth counting, and many.
 UNCOUNTED = ("events",)
+#: How quotas name the number of objects of a resource.
+COUNT = "count/"
+#: A quota may count what is only defined later.
+UNKNOWN_RETRY_SECONDS = 10.0
 
 
 class ResourceQuotaController(Controller):
@@ -40,10 +49,14 @@ class ResourceQuotaController(Controller):
             "persistentvolumeclaims": self.informers.of(core_v1.PersistentVolumeClaim),
         }
         self._counted = self._counters()
+        #: Counters that quotas name and nobody follows yet.
+        self._wanted: dict[str, None] = {}
+        self._named = asyncio.Event()
         #: Per quota, the version in which something was first found to be given back.
         self._calm: dict[str, str] = {}
         self.quotas.add_index("namespace", _namespace)
         self.quotas.add_handler(self.enqueue, either(self.enqueue))
+        self.quotas.add_handler(self._name, lambda _, new: self._name(new))
         for plural, informer in self._whole.items():
             informer.add_index("quota", _namespace)
             informer.add_handler(self._changed, partial(self._updated, plural), self._changed)
@@ -68,6 +81,42 @@ class ResourceQuotaController(Controller):
             if not row.group and row.plural in costs.BARE:
                 found[row.plural] = informer
         return found
+
+    # Custom resources, which no table knows
+
+    def _name(self, quota: core_v1.ResourceQuota) -> None:
+        """Note what a quota counts that is not followed."""
+        unknown = [name for name in quota.spec.hard or () if name.startswith(COUNT) and name not in self._counted]
+        if unknown:
+            self._wanted.update(dict.fromkeys(unknown))
+            self._named.set()
+
+    async def background(self) -> None:
+        """Follow custom resources once a quota counts them."""
+        while True:
+            await self._named.wait()
+            self._named.clear()
+            while self._wanted:
+                try:
+                    self._find(await discovery.served(self.client))
+                except (errors.StatusError, ConnectionError) as error:
+                    logger.warning("discovery failed, will be tried again: %s", error)
+                if self._wanted:
+                    # Not defined yet, perhaps.
+                    await self.clock.sleep(UNKNOWN_RETRY_SECONDS)
+
+    def _find(self, found: discovery.Discovered) -> None:
+        for one in found.resources:
+            name = costs.counter(one.group, one.plural)
+            if name in self._wanted and one.namespaced and {"list", "watch"} <= one.verbs:
+                del self._wanted[name]
+                informer = self.informers.of_resource(one.group, one.version, one.plural, True, Partial)
+                informer.add_index("quota", _namespace)
+                informer.add_handler(added=self._changed, deleted=self._changed)
+                self._counted[name] = informer
+                for quota in self.quotas.list():
+                    if name in (quota.spec.hard or ()):
+                        self.queue.add(meta.key_of(quota))
 
     # Events
 
