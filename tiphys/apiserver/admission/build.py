@@ -1,14 +1,15 @@
 """The chain of one API server, put together from its configuration."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from tiphys.apiserver import webhooks
+from tiphys.apiserver import policies, webhooks
 from tiphys.apiserver.admission import configuration, table
 from tiphys.apiserver.admission.chain import Chain
-from tiphys.apiserver.admission.plugin import Tools
+from tiphys.apiserver.admission.plugin import Mutator, Tools, Validator
 from tiphys.apiserver.config import SecurityConfig
+from tiphys.apiserver.webhooks.calling import Calling
 
 
 def build(config: SecurityConfig, tools: Tools) -> Chain:
@@ -17,9 +18,14 @@ def build(config: SecurityConfig, tools: Tools) -> Chain:
     tools = replace(tools, configuration=configuration.read(config.admission_config_file))
     caller = webhooks.Caller(tools.objects, random.Random())
     calling = webhooks.shared(tools, caller)
-    # Where policies go: before the webhooks of their stage.
-    mutators = {"MutatingAdmissionWebhook": webhooks.mutating}
-    validators = {"ValidatingAdmissionWebhook": webhooks.validating}
+    mutators: Mapping[str, Callable[[Calling], Mutator]] = {
+        "MutatingAdmissionPolicy": policies.mutating,
+        "MutatingAdmissionWebhook": webhooks.mutating,
+    }
+    validators: Mapping[str, Callable[[Calling], Validator]] = {
+        "ValidatingAdmissionPolicy": policies.validating,
+        "ValidatingAdmissionWebhook": webhooks.validating,
+    }
     return Chain(
         tools,
         names,

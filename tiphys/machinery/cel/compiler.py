@@ -243,7 +243,7 @@ def _map(node: MapNode) -> Run:
 
 
 def _struct(node: StructNode) -> Run:
-    known = node.type.fields or {}
+    known = node.type.fields if node.type.fields is not None else {}
     fields = [(known[name].key, compiled(value), optional) for _, name, value, optional in node.fields]
     name = node.type.name
 

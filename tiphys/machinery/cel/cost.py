@@ -261,5 +261,5 @@ def _step(type_: Type, step: str) -> Type | None:
         return INT
     if type_.kind == "map":
         return type_.params[1]
-    field = type_.fields.get(step) if type_.fields else None
+    field = type_.fields.get(step) if type_.fields is not None else None
     return field.type if field else None

@@ -1,0 +1,18 @@
+"""Policies in CEL: ValidatingAdmissionPolicy, MutatingAdmissionPolicy, and the match conditions that webhooks share.
+
+- ``declarations``: what expressions of admission may use, with types
+- ``scope``: values for them, of one request
+- ``conditions``: matchConditions
+- ``compiled``: a policy's expressions, ready to run
+- ``source``: policies with their bindings, in order
+- ``matching``, ``params``: which requests and which parameters a binding means
+- ``stages``; ``validation``, ``mutation``, ``patches``: the two stages
+- ``checking``: what is wrong with expressions of an object that is written
+- ``typechecking``: status.typeChecking of validating policies
+
+Only ``stages`` and ``source`` are imported while no policy exists.
+"""
+
+from tiphys.apiserver.policies.stages import mutating, validating
+
+__all__ = ["mutating", "validating"]
