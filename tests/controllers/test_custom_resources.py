@@ -105,6 +105,20 @@ async def test_orphans_of_a_custom_object_live_on(cluster: Cluster) -> None:
     )
 
 
+@pytest.mark.parametrize(("orphan", "owners"), [("true", 0), ("false", None)])
+async def test_the_old_word_for_orphans(cluster: Cluster, orphan: str, owners: int | None) -> None:
+    owner = await made(cluster, "owner")
+    await cluster.create(owned_by(owner, "mine"))
+    path = crontabs(cluster).path("default") + "/owner"
+    await cluster.client.request("DELETE", path, query={"orphanDependents": (orphan,)})
+
+    def left() -> list[int] | None:
+        found = [one for one in cluster.all(core_v1.ConfigMap) if one.metadata.name == "mine"]
+        return [len(one.metadata.ownerReferences) for one in found]
+
+    await cluster.until(lambda: left() == ([] if owners is None else [owners]), core_v1.ConfigMap)
+
+
 async def test_an_owner_whose_kind_comes_later_is_found_absent(cluster: Cluster) -> None:
     other = {"apiVersion": f"{GROUP}/v1", "kind": "Later", "metadata": {"name": "ghost", "uid": "no-such-uid"}}
     await cluster.create(owned_by(other, "lost"))

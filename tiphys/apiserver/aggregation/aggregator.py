@@ -15,7 +15,7 @@ from tiphys.apiserver.aggregation.catalog import Catalog, Changed
 from tiphys.apiserver.aggregation.keeper import Keeper
 from tiphys.apiserver.aggregation.registration import PLURAL, APIService, Registration
 from tiphys.apiserver.aggregation.services import SLICE_LABEL
-from tiphys.apiserver.aggregation.upstream import Credentials, Upstream
+from tiphys.apiserver.aggregation.upstream import Credentials, Upstream, unavailable
 from tiphys.apiserver.seams import Context, Objects, ResourceRoute
 from tiphys.base.clock import Clock
 from tiphys.machinery.conditions import is_true
@@ -125,7 +125,8 @@ class Aggregator:
                 keeper.look()
 
     async def _forward(self, name: str, context: Context) -> Response:
-        return await self._keepers[name].upstream.forward(context.request, context.user)
+        keeper = self._keepers.get(name)
+        return unavailable() if keeper is None else await keeper.upstream.forward(context.request, context.user)
 
     # What OpenAPI asks (``openapi.serve.RemoteDocuments``).
 
