@@ -128,6 +128,8 @@ async def test_tokens_that_lie(provider: Provider) -> None:
             jwt.encode(claims, "", algorithm="none", headers={"kid": "first"}),
             confused,
             symmetric(claims, b"secret", "shared"),
+            # A good signature by an algorithm that is not configured.
+            jwt.encode(claims, provider.issuer.keys["first"], algorithm="RS512", headers={"kid": "first"}),
             stranger.token(provider.clock, key="first"),
             f"{head}.{body}.",
             f"{head}.{body}.{signature[:-4]}AAAA",
