@@ -159,8 +159,11 @@ def _problems(options: meta_v1.DeleteOptions) -> list[fields.FieldError]:
     return found
 
 
-async def delete_object(call: Call, options: meta_v1.DeleteOptions) -> Deleted:
-    """Delete or begin to delete one object. Raises NotFound, Conflict."""
+async def delete_object(call: Call, options: meta_v1.DeleteOptions, *, admitted: bool = False) -> Deleted:
+    """Delete or begin to delete one object. Raises NotFound, Conflict.
+
+    ``admitted`` says that the caller has called admission with an object of its own.
+    """
     endpoint = call.endpoint
     attributes = call.attributes
     attributes.operation = "DELETE"
@@ -172,8 +175,9 @@ async def delete_object(call: Call, options: meta_v1.DeleteOptions) -> Deleted:
         await endpoint.prepare(entry)
         obj = endpoint.view.fresh(entry)
         _check_preconditions(call, options, obj)
-        await endpoint.services.admission.admit(attributes, None, obj)
-        await endpoint.services.admission.validate(attributes, None, obj)
+        if not admitted:
+            await endpoint.services.admission.admit(attributes, None, obj)
+            await endpoint.services.admission.validate(attributes, None, obj)
         try:
             return await _attempt(call, options, entry, obj)
         except Conflict as lost:

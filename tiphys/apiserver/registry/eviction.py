@@ -32,14 +32,19 @@ async def evict(call: Call) -> Response:
     options = eviction.deleteOptions or meta_v1.DeleteOptions()
     if options.dryRun:
         attributes.dry_run = True
-    objects = call.endpoint.services.objects
-    await call.endpoint.services.cache.catch_up()
+    services = call.endpoint.services
+    attributes.operation = "CREATE"
+    await services.admission.admit(attributes, eviction, None)
+    await services.admission.validate(attributes, eviction, None)
+    options = eviction.deleteOptions or meta_v1.DeleteOptions()
+    objects = services.objects
+    await services.cache.catch_up()
     pod = objects.find("", "pods", attributes.namespace, attributes.name) if objects is not None else None
     if pod is not None and objects is not None and not _is_free(pod):
         await _ask_budget(call, objects, pod)
         if not call.dry_run:
             await _announce(call, objects, pod)
-    await delete_object(call, options)
+    await delete_object(call, options, admitted=True)
     return success(201, code=201)
 
 

@@ -12,6 +12,7 @@ from functools import cache
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
+from tiphys.apiserver.relay import connecting
 from tiphys.apiserver.relay.connect import Peer, Unreachable, relay
 from tiphys.apiserver.relay.nodes import Nodes
 from tiphys.apiserver.seams import Context, ResourceRoute
@@ -90,8 +91,7 @@ class Proxies:
         if not path and request.method in ("GET", "HEAD"):
             # Relative links on the page would lead elsewhere.
             return Response(301, {"Location": f"{quote(prefix, safe=PATH_SAFE)}/{tail}"})
-        await context.admission.admit(context.attributes, None, None)
-        await context.admission.validate(context.attributes, None, None)
+        await connecting.admit(context)
         forwarded = [("X-Forwarded-Uri", quote(request.path, safe=PATH_SAFE))]
         if request.remote:
             forwarded.append(("X-Forwarded-For", request.remote))

@@ -9,6 +9,7 @@ from typing import Any, Final
 from urllib.parse import quote, urlencode
 
 from tiphys.api import meta_v1
+from tiphys.apiserver.relay import connecting
 from tiphys.apiserver.relay.connect import Peer, Unreachable, relay, wants_upgrade
 from tiphys.apiserver.relay.nodes import Nodes
 from tiphys.apiserver.requestinfo import first
@@ -111,8 +112,7 @@ class Streams:
         if pod is None:
             raise errors.NotFound("pods", attributes.name)
         if attributes.subresource != "log":
-            await context.admission.admit(attributes, None, None)
-            await context.admission.validate(attributes, None, None)
+            await connecting.admit(context)
         return pod
 
     def _peer(self, pod: Any) -> Peer:
