@@ -105,6 +105,26 @@ async def test_orphans_of_a_custom_object_live_on(cluster: Cluster) -> None:
     )
 
 
+async def test_a_definition_that_goes_and_comes_again(cluster: Cluster) -> None:
+    definitions = cluster.client.resource("apiextensions.k8s.io", "v1", "customresourcedefinitions", False)
+    first = await made(cluster, "first")
+    await definitions.delete(f"crontabs.{GROUP}")
+    async with asyncio.timeout(5):
+        while True:
+            try:
+                await definitions.create(definition())
+            except errors.AlreadyExists:
+                await asyncio.sleep(0.01)
+            else:
+                break
+    owner = await made(cluster, "owner")
+    assert owner["metadata"]["uid"] != first["metadata"]["uid"]
+    await cluster.create(owned_by(owner, "mine"))
+    await crontabs(cluster).delete("owner", "default", propagation="Foreground")
+    await gone(cluster)
+    await cluster.until(lambda: "mine" not in names(cluster), core_v1.ConfigMap)
+
+
 @pytest.mark.parametrize(("orphan", "owners"), [("true", 0), ("false", None)])
 async def test_the_old_word_for_orphans(cluster: Cluster, orphan: str, owners: int | None) -> None:
     owner = await made(cluster, "owner")

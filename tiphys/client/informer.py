@@ -185,6 +185,12 @@ class Informer(Generic[V]):
             await self._clock.sleep(wait * (1.0 + 0.2 * self._random.random()))
             wait = min(wait * 2, LAST_RETRY_SECONDS)
 
+    def forget(self) -> None:
+        """Empty the cache, telling of the end of each object; it begins anew when followed again."""
+        for key in list(self._versions):
+            self._delete(key, None)
+        self._resource_version = ""
+
     async def _list(self) -> None:
         """Bring the cache to the state of a list, telling of the difference."""
         # The first list may be any state, which the server answers from its cache. A later one
@@ -376,19 +382,20 @@ class Informers:
             decode = resource.decode if view is None else msgspec.json.Decoder(view).decode
             found = Informer(resource, selection, decode, transform, self._clock, self._random)
             self._informers[identity] = found
-            if self._running:
-                self._start(found)
+        if self._running and found not in self._following:
+            self._start(found)
         return found
 
     def _start(self, informer: Informer[Any]) -> None:
         self._following[informer] = self._tasks.start(informer.run(), name=f"informer {informer.resource.plural}")
 
-    def drop(self, informer: Informer[Any]) -> None:
-        """Stop following a resource that is no longer served. Nobody else may be using the informer."""
-        self._informers = {identity: one for identity, one in self._informers.items() if one is not informer}
+    def pause(self, informer: Informer[Any]) -> None:
+        """Stop following a resource that is no longer served: all its objects are gone. Whoever asks for the
+        informer again resumes it, for all who have it."""
         task = self._following.pop(informer, None)
         if task is not None:
             task.cancel()
+        informer.forget()
 
     async def wait_synced(self) -> None:
         """Return once every informer asked for so far holds its first list; raises if one has failed."""

@@ -70,8 +70,8 @@ class GarbageCollector(Controller):
         self.graph = Graph()
         self._served: dict[tuple[str, str], discovery.Served] = {}
         self._informers: dict[tuple[str, str], Informer[Any]] = {}
-        #: Those that nobody else uses.
-        self._own: set[Informer[Any]] = set()
+        #: Whose objects are of which group and kind; kept when a resource goes, because it may come again.
+        self._kinds: dict[Informer[Any], tuple[str, str]] = {}
         self._foretold = asyncio.Event()
         self._absent: OrderedDict[tuple[str, str], None] = OrderedDict()
 
@@ -105,7 +105,7 @@ class GarbageCollector(Controller):
         }
         silent = {version.partition("/")[0] for version in found.failing}
         for key, resource in list(self._served.items()):
-            if wanted.get(key) != resource and (key in wanted or key[0] not in silent):
+            if wanted.get(key) != resource and not _is_built_in(resource) and (key in wanted or key[0] not in silent):
                 self._leave(key)
         for key, resource in wanted.items():
             if key not in self._served:
@@ -117,10 +117,7 @@ class GarbageCollector(Controller):
     def _leave(self, key: tuple[str, str]) -> None:
         """Forget a kind that is no longer served, with all its objects."""
         del self._served[key]
-        informer = self._informers.pop(key)
-        if informer in self._own:
-            self._own.discard(informer)
-            self.informers.drop(informer)
+        self.informers.pause(self._informers.pop(key))
         for uid in self.graph.of_kind(*key, virtual=False):
             self._look(self.graph.remove(uid))
 
@@ -134,10 +131,15 @@ class GarbageCollector(Controller):
 
     def _follow(self, resource: discovery.Served) -> None:
         informer = self._shared(resource)
-        group, kind = resource.group, resource.kind
+        key = resource.group, resource.kind
+        self._informers[key] = informer
+        known = informer in self._kinds
+        self._kinds[informer] = key
+        if known:
+            return
 
         def observe(obj: Any) -> None:
-            self._look(self.graph.observe(_seen(group, kind, obj)))
+            self._look(self.graph.observe(_seen(*self._kinds[informer], obj)))
 
         def changed(old: Any, new: Any) -> None:
             if old.metadata.uid != new.metadata.uid:
@@ -148,9 +150,8 @@ class GarbageCollector(Controller):
                 node.resource_version = new.metadata.resourceVersion
 
         informer.add_handler(observe, changed, lambda obj: self._look(self.graph.remove(obj.metadata.uid)))
-        if (group, kind) in FORETELLING:
+        if key in FORETELLING:
             informer.add_handler(self._foretell, lambda _, new: self._foretell(new), self._foretell)
-        self._informers[group, kind] = informer
 
     def _foretell(self, _: object) -> None:
         self._foretold.set()
@@ -163,11 +164,9 @@ class GarbageCollector(Controller):
             found = None
         if found is not None:
             return found
-        own = self.informers.of_resource(
+        return self.informers.of_resource(
             resource.group, resource.version, resource.plural, resource.namespaced, Partial
         )
-        self._own.add(own)
-        return own
 
     def _look(self, uids: Iterable[str]) -> None:
         for uid in uids:
@@ -300,6 +299,15 @@ class GarbageCollector(Controller):
             await self._calls(identity).patch(identity.name, identity.namespace, body, "merge")
         except errors.NotFound:
             return
+
+
+def _is_built_in(resource: discovery.Served) -> bool:
+    """Such a kind never goes; if discovery has lost it for a moment, all who share its informer must not notice."""
+    try:
+        table.by_path(resource.group, resource.version, resource.plural)
+    except LookupError:
+        return False
+    return True
 
 
 def _merged(there: list[dict[str, Any]], references: list[dict[str, Any]]) -> list[dict[str, Any]]:
