@@ -1,8 +1,9 @@
 """OpenAPI v2 and v3: what clients explain, validate and merge by.
 
-Documents are made when first asked for, from the resource table (``paths``) and
-from the schemas that the package ``kubernetes-validate`` ships (``schemas``),
-and kept as bytes. ``serve`` answers.
+Documents are made when asked for, from the catalog of what is served (``paths``),
+from the schemas that the package ``kubernetes-validate`` ships (``schemas``) and
+from those of definitions (``custom``), and kept as bytes until their group
+changes. ``serve`` answers.
 Source: Kubernetes docs, "The Kubernetes API", "OpenAPI interface definition";
 KEP-2896 OpenAPI v3.
 """
