@@ -6,6 +6,10 @@ from dataclasses import dataclass, field
 from tiphys.apiserver.audit.config import AuditConfig
 
 
+class Misconfigured(ValueError):
+    """A configuration with which the server cannot start; the text names the flag or the file."""
+
+
 @dataclass(frozen=True, slots=True)
 class ApiServerConfig:
     """Addresses, certificates (paths of PEM files) and bounds."""

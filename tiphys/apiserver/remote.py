@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import yaml
 
+from tiphys.apiserver.config import Misconfigured
 from tiphys.base.clock import Clock
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ class RemoteError(Exception):
         self.body = body
 
 
-class TargetError(ValueError):
+class TargetError(Misconfigured):
     """A file that does not say how a server is reached; the text names the file and what is missing."""
 
 

@@ -16,7 +16,7 @@ import yaml
 from tiphys.apiserver.authentication.chain import Anonymous
 from tiphys.apiserver.authentication.mapping import Mapping, Rule, Source
 from tiphys.apiserver.authentication.oidc import ASYMMETRIC, Issuer
-from tiphys.apiserver.config import SecurityConfig
+from tiphys.apiserver.config import Misconfigured, SecurityConfig
 from tiphys.apiserver.expressions import Expression, ExpressionProblem
 from tiphys.machinery import errors, fields
 
@@ -25,7 +25,7 @@ VERSIONS: Final = ("v1", "v1beta1", "v1alpha1")
 ISSUERS_MAX: Final = 64
 
 
-class ConfigurationProblem(ValueError):
+class ConfigurationProblem(Misconfigured):
     """Flags or a file that contradict themselves; the text says where."""
 
 

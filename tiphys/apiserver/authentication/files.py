@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from tiphys.apiserver.authentication.authenticator import Authenticated, TokenProblem, with_authenticated
+from tiphys.apiserver.config import Misconfigured
 from tiphys.wire.exchange import UserInfo
 
 log = logging.getLogger(__name__)
@@ -23,7 +24,7 @@ log = logging.getLogger(__name__)
 _NOBODY: Final = bytes(32)
 
 
-class FileProblem(ValueError):
+class FileProblem(Misconfigured):
     """A credentials file that cannot be used; the text names the file and the line."""
 
 

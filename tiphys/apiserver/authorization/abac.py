@@ -12,6 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from tiphys.api import authorization_v1
+from tiphys.apiserver.config import Misconfigured
 from tiphys.apiserver.rbac import AUTHENTICATED, groups_of
 from tiphys.apiserver.rulelists import RuleList
 from tiphys.apiserver.seams import Attributes, Decision
@@ -22,7 +23,7 @@ ALL: Final = "*"
 READ: Final = ("get", "list", "watch")
 
 
-class PolicyProblem(ValueError):
+class PolicyProblem(Misconfigured):
     """A line that is no policy."""
 
 

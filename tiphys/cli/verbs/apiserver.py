@@ -8,6 +8,7 @@ from typing import Any
 import click
 import uvloop
 
+from tiphys.apiserver.config import Misconfigured
 from tiphys.apiserver.flags import FLAGS, FlagError, Settings, parse
 from tiphys.apiserver.run import serving
 from tiphys.cli.errors import UserError
@@ -43,7 +44,7 @@ def command(**given: tuple[str, ...]) -> None:
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_serve(settings))
-    except (OSError, StoreError) as problem:
+    except (OSError, StoreError, Misconfigured) as problem:
         raise UserError(f"the API server cannot start: {problem}") from problem
 
 
