@@ -1,23 +1,22 @@
-"""HorizontalPodAutoscaler: v2 is stored, v1 is a view that knows of CPU only.
-
-What v1 cannot say travels in annotations, so that a client of v1 loses nothing.
-"""
+"""HorizontalPodAutoscaler: v2 is stored, v1 is a view that knows of CPU only (``version_one``)."""
 
 from dataclasses import replace
 from datetime import datetime
 
-import msgspec
-
 from tiphys.api import autoscaling_v1, autoscaling_v2
-from tiphys.machinery import codec, fields
+from tiphys.machinery import fields
 from tiphys.resources import checks, subresources
+from tiphys.resources.autoscaling import metrics, targets
+from tiphys.resources.autoscaling.version_one import METRICS, cpu, from_v2, to_v2
 from tiphys.resources.checks import Errors
 from tiphys.resources.columns import AGE, NAME
 from tiphys.resources.rules import Column, Resource
 from tiphys.resources.strategies import FunctionStatusStrategy, FunctionStrategy
 
 DEFAULT_UTILIZATION = 80
-REMAINDER = "autoscaling.alpha.kubernetes.io/v2-remainder"
+#: Up to four Pods or twice as many, down to nothing, every 15 seconds.
+UP = (("Pods", 4, 15), ("Percent", 100, 15))
+DOWN = (("Percent", 100, 15),)
 
 
 def default(autoscaler: autoscaling_v2.HorizontalPodAutoscaler) -> None:
@@ -25,20 +24,26 @@ def default(autoscaler: autoscaling_v2.HorizontalPodAutoscaler) -> None:
     if spec.minReplicas is None:
         spec.minReplicas = 1
     if not spec.metrics:
-        spec.metrics = [_cpu(DEFAULT_UTILIZATION)]
+        spec.metrics = [cpu(DEFAULT_UTILIZATION)]
+    if spec.behavior is not None:
+        spec.behavior.scaleUp = _rules(spec.behavior.scaleUp, UP, window=0)
+        spec.behavior.scaleDown = _rules(spec.behavior.scaleDown, DOWN, window=None)
 
 
-def _cpu(utilization: int) -> autoscaling_v2.MetricSpec:
-    target = autoscaling_v2.MetricTarget(type="Utilization", averageUtilization=utilization)
-    return autoscaling_v2.MetricSpec(
-        type="Resource", resource=autoscaling_v2.ResourceMetricSource(name="cpu", target=target)
-    )
-
-
-def _utilization(metric: autoscaling_v2.MetricSpec) -> int | None:
-    if metric.resource is None or metric.resource.name != "cpu":
-        return None
-    return metric.resource.target.averageUtilization
+def _rules(
+    given: autoscaling_v2.HPAScalingRules | None, policies: tuple[tuple[str, int, int], ...], window: int | None
+) -> autoscaling_v2.HPAScalingRules:
+    """Rules with what was left out; a behavior that says something of one direction has both."""
+    rules = given or autoscaling_v2.HPAScalingRules()
+    if rules.stabilizationWindowSeconds is None:
+        rules.stabilizationWindowSeconds = window
+    rules.selectPolicy = rules.selectPolicy or "Max"
+    if not rules.policies:
+        rules.policies = [
+            autoscaling_v2.HPAScalingPolicy(type=kind, value=value, periodSeconds=period)
+            for kind, value, period in policies
+        ]
+    return rules
 
 
 def validate(autoscaler: autoscaling_v2.HorizontalPodAutoscaler) -> Errors:
@@ -52,81 +57,22 @@ def validate(autoscaler: autoscaling_v2.HorizontalPodAutoscaler) -> Errors:
     if least is not None and spec.maxReplicas < least:
         detail = "must be greater than or equal to `minReplicas`"
         errs.append(fields.invalid("spec.maxReplicas", spec.maxReplicas, detail))
-    for name in ("kind", "name"):
-        checks.required_form(
-            errs, f"spec.scaleTargetRef.{name}", getattr(spec.scaleTargetRef, name), checks.path_segment
-        )
+    metrics.reference(errs, "spec.scaleTargetRef", spec.scaleTargetRef)
     for index, metric in enumerate(spec.metrics or ()):
-        if not metric.type:
-            errs.append(fields.required(f"spec.metrics[{index}].type", "must specify a metric source type"))
+        metrics.validate(errs, f"spec.metrics[{index}]", metric)
+    metrics.validate_behavior(errs, spec.behavior)
     return errs
 
 
-def to_v2(autoscaler: autoscaling_v1.HorizontalPodAutoscaler) -> autoscaling_v2.HorizontalPodAutoscaler:
-    annotations = dict(autoscaler.metadata.annotations)
-    rest = annotations.pop(REMAINDER, "")
-    spec = autoscaler.spec
-    found = autoscaling_v2.HorizontalPodAutoscaler(
-        metadata=msgspec.structs.replace(autoscaler.metadata, annotations=annotations),
-        spec=codec.decode(autoscaling_v2.HorizontalPodAutoscalerSpec, rest.encode())
-        if rest
-        else autoscaling_v2.HorizontalPodAutoscalerSpec(),
-        status=autoscaling_v2.HorizontalPodAutoscalerStatus(
-            currentReplicas=autoscaler.status.currentReplicas,
-            desiredReplicas=autoscaler.status.desiredReplicas,
-            lastScaleTime=autoscaler.status.lastScaleTime,
-            observedGeneration=autoscaler.status.observedGeneration,
-        ),
-    )
-    found.spec.maxReplicas, found.spec.minReplicas = spec.maxReplicas, spec.minReplicas
-    target = spec.scaleTargetRef
-    found.spec.scaleTargetRef = autoscaling_v2.CrossVersionObjectReference(
-        kind=target.kind, name=target.name, apiVersion=target.apiVersion
-    )
-    if spec.targetCPUUtilizationPercentage is not None:
-        found.spec.metrics = [_cpu(spec.targetCPUUtilizationPercentage), *(found.spec.metrics or ())]
-    return found
-
-
-def from_v2(autoscaler: autoscaling_v2.HorizontalPodAutoscaler) -> autoscaling_v1.HorizontalPodAutoscaler:
-    spec = autoscaler.spec
-    metrics = list(spec.metrics or ())
-    first = next((metric for metric in metrics if _utilization(metric) is not None), None)
-    others = [metric for metric in metrics if metric is not first]
-    annotations = dict(autoscaler.metadata.annotations)
-    if others or spec.behavior is not None:
-        rest = autoscaling_v2.HorizontalPodAutoscalerSpec(metrics=others or None, behavior=spec.behavior)
-        annotations[REMAINDER] = codec.encode(rest).decode()
-    target = spec.scaleTargetRef
-    return autoscaling_v1.HorizontalPodAutoscaler(
-        metadata=msgspec.structs.replace(autoscaler.metadata, annotations=annotations),
-        spec=autoscaling_v1.HorizontalPodAutoscalerSpec(
-            maxReplicas=spec.maxReplicas,
-            minReplicas=spec.minReplicas,
-            scaleTargetRef=autoscaling_v1.CrossVersionObjectReference(
-                kind=target.kind, name=target.name, apiVersion=target.apiVersion
-            ),
-            targetCPUUtilizationPercentage=_utilization(first) if first is not None else None,
-        ),
-        status=autoscaling_v1.HorizontalPodAutoscalerStatus(
-            currentReplicas=autoscaler.status.currentReplicas or 0,
-            desiredReplicas=autoscaler.status.desiredReplicas,
-            lastScaleTime=autoscaler.status.lastScaleTime,
-            observedGeneration=autoscaler.status.observedGeneration,
-        ),
-    )
+def validate_status(autoscaler: autoscaling_v2.HorizontalPodAutoscaler) -> Errors:
+    errs: Errors = []
+    for name in ("currentReplicas", "desiredReplicas"):
+        checks.not_negative(errs, f"status.{name}", getattr(autoscaler.status, name))
+    return errs
 
 
 def _reference(autoscaler: autoscaling_v2.HorizontalPodAutoscaler, now: datetime) -> str:
     return f"{autoscaler.spec.scaleTargetRef.kind}/{autoscaler.spec.scaleTargetRef.name}"
-
-
-def _targets(autoscaler: autoscaling_v2.HorizontalPodAutoscaler, now: datetime) -> str:
-    shown = []
-    for metric in autoscaler.spec.metrics or ():
-        wanted = _utilization(metric)
-        shown.append(f"cpu: <unknown>/{wanted}%" if wanted is not None else f"<unknown>/{metric.type}")
-    return ", ".join(shown) or "<none>"
 
 
 def _least(autoscaler: autoscaling_v2.HorizontalPodAutoscaler, now: datetime) -> str:
@@ -137,7 +83,7 @@ def _least(autoscaler: autoscaling_v2.HorizontalPodAutoscaler, now: datetime) ->
 COLUMNS = (
     NAME,
     Column("Reference", _reference, description="What it scales."),
-    Column("Targets", _targets, description="What it aims at."),
+    Column("Targets", lambda each, now: targets.text(each), description="What it aims at."),
     Column("MinPods", _least, description="Never fewer Pods."),
     Column("MaxPods", lambda each, now: each.spec.maxReplicas, type="integer", description="Never more Pods."),
     Column("Replicas", lambda each, now: each.status.currentReplicas or 0, type="integer", description="Pods now."),
@@ -165,7 +111,13 @@ def _row(
         ),
         short_names=("hpa",),
         categories=("all",),
-        subresources=(subresources.status(FunctionStatusStrategy(default if stored else default_v1)),),
+        subresources=(
+            subresources.status(
+                FunctionStatusStrategy(default, validate_status)
+                if stored
+                else FunctionStatusStrategy(default_v1, lambda each: validate_status(to_v2(each)))
+            ),
+        ),
         columns=COLUMNS if stored else tuple(map(_column, COLUMNS)),
         storage=("autoscaling", "horizontalpodautoscalers"),
         to_storage=None if stored else to_v2,
@@ -177,7 +129,7 @@ def default_v1(autoscaler: autoscaling_v1.HorizontalPodAutoscaler) -> None:
     if autoscaler.spec.minReplicas is None:
         autoscaler.spec.minReplicas = 1
     # Other metrics, if there are any, are in the annotation.
-    if autoscaler.spec.targetCPUUtilizationPercentage is None and not autoscaler.metadata.annotations.get(REMAINDER):
+    if autoscaler.spec.targetCPUUtilizationPercentage is None and not autoscaler.metadata.annotations.get(METRICS):
         autoscaler.spec.targetCPUUtilizationPercentage = DEFAULT_UTILIZATION
 
 
