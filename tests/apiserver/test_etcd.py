@@ -1,6 +1,7 @@
 """API servers on one etcd: what one answers the other shows at once; etcd's absence is told and survived."""
 
 import asyncio
+import base64
 import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -15,6 +16,7 @@ from tests.store.etcd_server import Cluster
 from tests.store.test_etcd import opened
 from tiphys.apiserver import run, security, storage
 from tiphys.apiserver.config import StorageConfig
+from tiphys.apiserver.encryption.providers import AesGcm
 from tiphys.apiserver.flags import Settings, parse
 from tiphys.base.clock import RealClock
 from tiphys.base.ids import Ids
@@ -208,3 +210,21 @@ async def test_two_servers_give_no_address_out_twice(etcd: Cluster) -> None:
     assert len(made) == 30
     assert len(set(addresses)) == len(addresses)
     assert len(set(ports)) == len(ports)
+
+
+async def test_sealed_values_are_bound_to_their_keys_in_etcd(etcd: Cluster, tmp_path: Path) -> None:
+    key = b"k" * 32
+    keys = [{"name": "one", "secret": base64.b64encode(key).decode()}]
+    rules = [{"resources": ["secrets"], "providers": [{"aesgcm": {"keys": keys}}]}]
+    kind = {"apiVersion": "apiserver.config.k8s.io/v1", "kind": "EncryptionConfiguration", "resources": rules}
+    file = tmp_path / "encryption.yaml"
+    file.write_text(json.dumps(kind))
+    config = StorageConfig(etcd_servers=etcd.urls, etcd_prefix="/elsewhere", encryption_file=str(file))
+    async with storage.opened(config, RealClock(), Ids()) as stored, serving(store=stored.store) as api:
+        secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "a"}, "stringData": {"key": "hidden"}}
+        await api.ok("POST", "/api/v1/namespaces/default/secrets", secret)
+        async with opened(etcd, prefix="/elsewhere") as store:
+            found = await store.get("/registry/secrets/default/a")
+    assert found is not None
+    sealed = found.value.removeprefix(b"k8s:enc:aesgcm:v1:one:")
+    assert b'"kind":"Secret"' in AesGcm(key).open(sealed, b"/elsewhere/secrets/default/a")

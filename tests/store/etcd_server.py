@@ -1,5 +1,7 @@
 """Real etcd members on loopback, with data directories and ports of their own, ended by their process ids."""
 
+import asyncio
+import os
 import shutil
 import signal
 import socket
@@ -77,6 +79,8 @@ class Member:
     def signal(self, number: signal.Signals) -> None:
         assert self._process is not None
         self._process.send_signal(number)
+        if number == signal.SIGSTOP:
+            os.waitid(os.P_PID, self._process.pid, os.WSTOPPED)
 
     def output(self) -> str:
         return self._log.read_text()
@@ -112,13 +116,13 @@ class Cluster:
             store = await EtcdStore.open(EtcdConfig((url,), connect_seconds=START_SECONDS))
             await store.close()
 
-    async def leader(self, tries: int = 1) -> Member:
-        """Who leads, as it says itself."""
-        for _ in range(tries):
-            for member in self.members:
-                if member.running and await _leads(member):
-                    return member
-        raise AssertionError("nobody leads")
+    async def leader(self) -> Member:
+        """Who leads, as it says itself, once somebody does."""
+        async with asyncio.timeout(START_SECONDS):
+            while True:
+                for member in self.members:
+                    if member.running and await _leads(member):
+                        return member
 
 
 async def _leads(member: Member) -> bool:

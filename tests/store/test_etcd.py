@@ -229,7 +229,7 @@ async def test_three_members_go_on_without_their_leader(tmp_path: Path) -> None:
             store.client.ask(leader.url)
             leader.kill()
             # Who leads next is decided first: etcd lets a write that comes meanwhile wait for five seconds.
-            await cluster.leader(tries=200)
+            await cluster.leader()
             async with asyncio.timeout(20):
                 while True:
                     try:

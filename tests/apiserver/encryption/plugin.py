@@ -1,5 +1,6 @@
 """A KMS v2 plugin on a unix socket whose keys the test changes."""
 
+import asyncio
 from typing import Any
 
 import grpc
@@ -18,6 +19,10 @@ class Plugin:
         self.key_id = "1"
         self.health = "ok"
         self.calls: list[str] = []
+        #: Set once it has been asked to decrypt.
+        self.asked = asyncio.Event()
+        #: Whether it decrypts nothing.
+        self.refuses = False
         self._keys: dict[str, AESGCM] = {}
         self._server = grpc.aio.server()
         answers = {
@@ -55,5 +60,8 @@ class Plugin:
 
     async def _decrypt(self, request: Any, context: Any) -> Any:
         self.calls.append("decrypt")
+        self.asked.set()
+        if self.refuses:
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "vault is sealed")
         assert request.annotations[ANNOTATION] == b"1"
         return messages.DecryptResponse(plaintext=self._key(request.key_id).decrypt(b"n" * 12, request.ciphertext, b""))

@@ -180,7 +180,7 @@ async def test_the_file_is_followed_each_minute(tmp_path: Path) -> None:
 
 
 def test_resources_without_a_rule_cost_a_look_up() -> None:
-    store = EncryptedStore(MemoryStore(), Chains({}))
+    store = EncryptedStore(MemoryStore(), Chains({}), HandClock())
     assert store.chain_of("/registry/pods/default/a") is None
     assert not store.stale("/registry/pods/default/a")
 
@@ -249,6 +249,28 @@ async def test_a_plugin_that_is_ill_is_told_and_ends_writing(plugin: Plugin, tmp
         assert status == 500
         assert "expected KMSv2 healthz status ok, got sealed" in json.dumps(refusal)
         await api.ok("GET", f"{SECRETS}/a")
+
+
+async def test_a_change_under_an_unknown_key_waits_for_the_plugin(plugin: Plugin, tmp_path: Path) -> None:
+    memory, clock = MemoryStore(), HandClock()
+    file = write(tmp_path / "e", secrets=kms(plugin))
+    async with (
+        Encryption(file, memory, HandClock(), Ids()) as one,
+        Encryption(file, memory, clock, Ids()) as two,
+    ):
+        watch = two.store.watch("/registry/", 1)
+        plugin.refuses = True
+        await one.store.put(PATH, b"text", expected=0)
+        waiting = asyncio.ensure_future(anext(watch))
+        async with asyncio.timeout(5):
+            await plugin.asked.wait()
+        plugin.refuses = False
+        assert not waiting.done()
+        clock.sleepers = 0
+        while not waiting.done():
+            await clock.advance(1)
+            await asyncio.sleep(0.001)
+        assert [event.value for event in await waiting] == [b"text"]
 
 
 async def test_without_its_plugin_a_server_still_serves_the_rest(tmp_path: Path) -> None:

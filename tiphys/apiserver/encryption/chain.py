@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from tiphys.apiserver.encryption.providers import Provider, TransformError
+from tiphys.apiserver.encryption.providers import KeyUnavailable, Provider, TransformError
 
 NO_MATCH = "no matching prefix found"
 
@@ -28,6 +28,8 @@ class Chain:
             if data.startswith(provider.prefix):
                 try:
                     return await provider.open(data, path)
+                except KeyUnavailable:
+                    raise
                 except TransformError as problem:
                     problems.append(str(problem))
         raise TransformError(problems[-1] if len(problems) == 1 else "; ".join(problems) or NO_MATCH)

@@ -97,7 +97,7 @@ class Encryption:
         self._digest = b""
         self._built: _Built | None = None
         self._task: asyncio.Task[None] | None = None
-        self.store = EncryptedStore(store, Chains({}), stored_path)
+        self.store = EncryptedStore(store, Chains({}), clock, stored_path)
 
     async def __aenter__(self) -> "Encryption":
         await self.load()

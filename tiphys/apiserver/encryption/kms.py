@@ -21,7 +21,7 @@ import grpc
 
 from tiphys.apiserver.encryption import kms_pb2 as messages
 from tiphys.apiserver.encryption.config import Kms, seconds_of
-from tiphys.apiserver.encryption.providers import AesGcm, SeededGcm, TransformError
+from tiphys.apiserver.encryption.providers import AesGcm, KeyUnavailable, SeededGcm, TransformError
 from tiphys.base.clock import Clock
 
 log = logging.getLogger(__name__)
@@ -37,10 +37,6 @@ ANNOTATIONS_BYTES_MAX: Final = 32 * 1024
 SEEDS_MAX: Final = 1000
 VERSIONS: Final = ("v2", "v2beta1")
 SEEDED: Final = messages.EncryptedObject.HKDF_SHA256_XNONCE_AES_GCM_SEED
-
-
-class PluginError(TransformError):
-    """The plugin does not answer, or not as it should."""
 
 
 class Plugin:
@@ -64,15 +60,15 @@ class Plugin:
             return await method(request, timeout=self._seconds)
         except grpc.aio.AioRpcError as problem:
             code = problem.code().name
-            raise PluginError(f"failed to {what}: rpc error: code = {code} desc = {problem.details()}") from problem
+            raise KeyUnavailable(f"failed to {what}: rpc error: code = {code} desc = {problem.details()}") from problem
 
     async def status(self) -> str:
-        """The key id in use. Raises PluginError."""
+        """The key id in use. Raises KeyUnavailable."""
         answer = await self._call("get status", self._status, messages.StatusRequest())
         if answer.version not in VERSIONS:
-            raise PluginError(f"expected KMSv2 API version v2, got {answer.version}")
+            raise KeyUnavailable(f"expected KMSv2 API version v2, got {answer.version}")
         if answer.healthz != "ok":
-            raise PluginError(f"expected KMSv2 healthz status ok, got {answer.healthz}")
+            raise KeyUnavailable(f"expected KMSv2 healthz status ok, got {answer.healthz}")
         _check_key_id(answer.key_id)
         return str(answer.key_id)
 
@@ -82,11 +78,11 @@ class Plugin:
         )
         _check_key_id(answer.key_id)
         if not 0 < len(answer.ciphertext) <= SOURCE_BYTES_MAX:
-            raise PluginError(
+            raise KeyUnavailable(
                 f"encrypted DEK source is {len(answer.ciphertext)} bytes, 1 to {SOURCE_BYTES_MAX} are expected"
             )
         if sum(len(name) + len(value) for name, value in answer.annotations.items()) > ANNOTATIONS_BYTES_MAX:
-            raise PluginError(f"total size of annotations exceeds the max size of {ANNOTATIONS_BYTES_MAX} bytes")
+            raise KeyUnavailable(f"total size of annotations exceeds the max size of {ANNOTATIONS_BYTES_MAX} bytes")
         return answer
 
     async def decrypt(self, sealed: Any) -> bytes:
@@ -105,9 +101,9 @@ class Plugin:
 def _check_key_id(key_id: str) -> None:
     size = len(key_id.encode())
     if not size:
-        raise PluginError("keyID is empty")
+        raise KeyUnavailable("keyID is empty")
     if size > KEY_ID_BYTES_MAX:
-        raise PluginError(f"keyID is {size} bytes, which exceeds the max size of {KEY_ID_BYTES_MAX}")
+        raise KeyUnavailable(f"keyID is {size} bytes, which exceeds the max size of {KEY_ID_BYTES_MAX}")
 
 
 class _Seed(NamedTuple):
@@ -157,7 +153,7 @@ class KmsProvider:
             key_id = await self._plugin.status()
             if self._seed is None or self._seed.sealed.key_id != key_id:
                 await self._renew(key_id)
-        except PluginError as problem:
+        except KeyUnavailable as problem:
             self.problem = str(problem)
             log.warning("KMS provider %s: %s", self.name, problem)
             return
@@ -185,7 +181,7 @@ class KmsProvider:
     def seal(self, data: bytes, path: bytes) -> bytes:
         seed = self._seed
         if seed is None or self._clock.monotonic() > self._good_until:
-            raise PluginError(f"EDEK with keyID hash expired: {self.problem or 'the plugin has not answered'}")
+            raise KeyUnavailable(f"EDEK with keyID hash expired: {self.problem or 'the plugin has not answered'}")
         sealed = messages.EncryptedObject(
             encryptedData=seed.cipher.seal(data, path),
             keyID=seed.sealed.key_id,

@@ -27,6 +27,10 @@ class TransformError(StoreError):
     """A stored value cannot be opened, or a value cannot be sealed; the text says why."""
 
 
+class KeyUnavailable(TransformError):
+    """Who keeps the key does not answer, or not as it should; later it may."""
+
+
 class Provider(Protocol):
     """One way to keep values."""
 

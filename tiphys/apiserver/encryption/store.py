@@ -4,20 +4,25 @@ It remembers of each sealed key how it is sealed (a reference to a tag), so that
 ``stale`` can tell which values are to be written again under the present key.
 """
 
+import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 
 from tiphys.apiserver.encryption.chain import Chain, Chains
-from tiphys.apiserver.encryption.providers import TransformError
+from tiphys.apiserver.encryption.providers import KeyUnavailable, TransformError
+from tiphys.base.clock import Clock
 from tiphys.store.interface import Conflict, Event, KeyValue, Range, Store, Watch
 
+log = logging.getLogger(__name__)
 ROOT = "/registry/"
+RETRY_SECONDS = 1.0
 
 
 class EncryptedStore:
     """See ``tiphys.store.interface.Store``. ``path`` gives the key as the store beneath writes it."""
 
-    def __init__(self, store: Store, chains: Chains, path: Callable[[str], bytes] = str.encode) -> None:
+    def __init__(self, store: Store, chains: Chains, clock: Clock, path: Callable[[str], bytes] = str.encode) -> None:
         self._store = store
+        self.clock = clock
         self._chains = chains
         self._path = path
         self._by_prefix: dict[str, Chain | None] = {}
@@ -57,7 +62,7 @@ class EncryptedStore:
         try:
             value, tag = await chain.open(item.value, self._path(item.key))
         except TransformError as problem:
-            raise TransformError(f'unable to transform key "{item.key}": {problem}') from problem
+            raise type(problem)(f'unable to transform key "{item.key}": {problem}') from problem
         self._tags[item.key] = tag
         return item._replace(value=value)
 
@@ -123,9 +128,18 @@ class EncryptedWatch:
         return self
 
     async def __anext__(self) -> Sequence[Event]:
-        batch = [await self._store.opened_event(event) for event in await anext(self._watch)]
+        batch = [await self._opened(event) for event in await anext(self._watch)]
         self.revision = self._watch.revision
         return batch
+
+    async def _opened(self, event: Event) -> Event:
+        """The change, once its key is to be had: without it nothing behind it may be shown either."""
+        while True:
+            try:
+                return await self._store.opened_event(event)
+            except KeyUnavailable as problem:
+                log.warning("a change waits for its key: %s", problem)
+                await self._store.clock.sleep(RETRY_SECONDS)
 
     def close(self) -> None:
         self._watch.close()

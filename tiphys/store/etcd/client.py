@@ -29,6 +29,8 @@ COMPACTED: Final = "etcdserver: mvcc: required revision has been compacted"
 FUTURE: Final = "etcdserver: mvcc: required revision is a future revision"
 # gRPC's words for a call that never left: there is no connection.
 UNSENT: Final = "failed to connect to all addresses"
+#: What another attempt or another member may mend.
+PASSING: Final = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
 RETRY_SECONDS_MIN: Final = 0.05
 RETRY_SECONDS_MAX: Final = 1.0
 OPTIONS: Final = (
@@ -122,7 +124,7 @@ class Client:
                 return await member.methods[method](request, timeout=max(patience, 0.001))
             except grpc.aio.AioRpcError as problem:
                 error = _error(member.server, problem)
-                if not isinstance(error, Unavailable) or self._closed:
+                if problem.code() not in PASSING or self._closed:
                     raise error from problem
                 self.leave(member)
                 failed += 1
