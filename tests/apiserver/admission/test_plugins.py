@@ -148,15 +148,14 @@ async def test_claims_grow_where_their_class_allows_it(api: Admitting) -> None:
     )
 
 
-async def test_volumes_in_use_are_protected() -> None:
-    async with admitting(enable_admission_plugins=("StorageObjectInUseProtection",)) as api:
-        spec = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
-        claims = "/api/v1/namespaces/default/persistentvolumeclaims"
-        made = await api.ok("POST", claims, {"metadata": {"name": "a"}, "spec": spec})
-        assert made["metadata"]["finalizers"] == ["kubernetes.io/pvc-protection"]
-        spec = {"capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"], "hostPath": {"path": "/x"}}
-        made = await api.ok("POST", "/api/v1/persistentvolumes", {"metadata": {"name": "a"}, "spec": spec})
-        assert made["metadata"]["finalizers"] == ["kubernetes.io/pv-protection"]
+async def test_volumes_in_use_are_protected(api: Admitting) -> None:
+    spec: dict[str, Any] = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
+    claims = "/api/v1/namespaces/default/persistentvolumeclaims"
+    made = await api.ok("POST", claims, {"metadata": {"name": "a"}, "spec": spec})
+    assert made["metadata"]["finalizers"] == ["kubernetes.io/pvc-protection"]
+    spec = {"capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"], "hostPath": {"path": "/x"}}
+    made = await api.ok("POST", "/api/v1/persistentvolumes", {"metadata": {"name": "a"}, "spec": spec})
+    assert made["metadata"]["finalizers"] == ["kubernetes.io/pv-protection"]
 
 
 async def test_owners_that_one_may_not_delete() -> None:

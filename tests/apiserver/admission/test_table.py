@@ -17,14 +17,14 @@ def listed(text: str) -> list[str]:
 #: What kube-apiserver 1.36 runs without a flag, and NodeRestriction, in the order in which they run.
 DEFAULT = listed("""
 NamespaceLifecycle LimitRanger ServiceAccount NodeRestriction TaintNodesByCondition PodSecurity Priority
-DefaultTolerationSeconds DefaultStorageClass PodGroupProtection PersistentVolumeClaimResize RuntimeClass
+DefaultTolerationSeconds DefaultStorageClass StorageObjectInUseProtection PodGroupProtection PersistentVolumeClaimResize RuntimeClass
 CertificateApproval CertificateSigning ClusterTrustBundleAttest CertificateSubjectRestriction DefaultIngressClass
 PodTopologyLabels PodGroupWorkloadExists NodeDeclaredFeatureValidator JobValidation PodResizeValidator
 MutatingAdmissionPolicy MutatingAdmissionWebhook ValidatingAdmissionPolicy ValidatingAdmissionWebhook ResourceQuota
 """)
 OFF = listed("""
 AlwaysAdmit NamespaceAutoProvision NamespaceExists LimitPodHardAntiAffinityTopology AlwaysPullImages ImagePolicyWebhook
-PodNodeSelector PodTolerationRestriction EventRateLimit ExtendedResourceToleration StorageObjectInUseProtection
+PodNodeSelector PodTolerationRestriction EventRateLimit ExtendedResourceToleration
 OwnerReferencesPermissionEnforcement DenyServiceExternalIPs AlwaysDeny
 """)
 

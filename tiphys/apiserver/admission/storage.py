@@ -11,10 +11,10 @@ from tiphys.apiserver.seams import Attributes, Objects
 from tiphys.machinery import quantity
 
 CLASS_ANNOTATION: Final = "volume.beta.kubernetes.io/storage-class"
+#: Not those of VolumeAttributesClasses, which no controller would take away again.
 FINALIZERS: Final[Mapping[str, str]] = {
     "persistentvolumeclaims": "kubernetes.io/pvc-protection",
     "persistentvolumes": "kubernetes.io/pv-protection",
-    "volumeattributesclasses.storage.k8s.io": "kubernetes.io/vac-protection",
 }
 
 

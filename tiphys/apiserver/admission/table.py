@@ -50,8 +50,7 @@ ORDERED: Final = (
     Row("EventRateLimit", "event_rate_limit"),
     Row("ExtendedResourceToleration", "extended_resource_toleration"),
     Row("DefaultStorageClass", "default_classes", True),
-    # Off until a controller takes the finalizers away again: claims would never be gone.
-    Row("StorageObjectInUseProtection", "storage"),
+    Row("StorageObjectInUseProtection", "storage", True),
     Row("PodGroupProtection", default=True),
     Row("OwnerReferencesPermissionEnforcement", "owner_references"),
     Row("PersistentVolumeClaimResize", "storage", True),
