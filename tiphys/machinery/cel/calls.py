@@ -151,6 +151,9 @@ def _member(args: Sequence[Argument]) -> Estimate:
 
 
 def _compared(args: Sequence[Argument]) -> Estimate:
+    given = args[0].type
+    if given.kind == "opaque" and given.name != "optional_type":
+        return Estimate(ONE)
     most = min(args[0].size.high, args[1].size.high)
     return Estimate(Range(1 if most > 0 else 0, most).scaled(STRING_FACTOR))
 

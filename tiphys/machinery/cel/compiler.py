@@ -308,6 +308,9 @@ def called(one: Overload, frame: Frame, given: list[Any]) -> Any:
     frame.charge(1 if one.charge is None else one.charge(given, result))
     if isinstance(result, list):
         frame.toil(len(result))
+    elif type(result) is str:
+        # Characters are copied much faster than items.
+        frame.toil(len(result) >> 4)
     return result
 
 

@@ -157,8 +157,8 @@ class Environment:
 
     def compile(self, source: str, returns: Sequence[Type] = ()) -> Program:
         """The program. Raises CompileError, or ReturnTypeError where it gives none of ``returns`` (dyn gives all)."""
-        node = parse(source)
         with deep(True):
+            node = parse(source)
             Checker(source, self.variables, self._functions, self._structs).run(node)
         literals.check(source, node)
         if returns and not any(node.type == wanted for wanted in returns) and not is_dyn(node.type):

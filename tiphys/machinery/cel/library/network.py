@@ -135,8 +135,9 @@ def _masked(one: Cidr) -> Cidr:
     return Cidr(one.network.network_address, one.length)
 
 
-def _bytes(one: Any) -> int:
-    return 4 if one.address.version == 4 else 16
+def _bytes(one: Cidr) -> int:
+    """How many bytes of an address the prefix reaches into."""
+    return -(-one.length // 8)
 
 
 def _contains_charge(extra: bool) -> Any:
