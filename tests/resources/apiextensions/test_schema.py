@@ -34,7 +34,7 @@ REFUSED: dict[str, tuple[dict[str, Any], Any, list[str]]] = {
         [],
         ['a: Invalid value: "array": a in body must be of type integer,string: "array"'],
     ),
-    "pattern": (TEXT | {"pattern": "^a+$"}, "b", ['a: Invalid value: "b": a in body should match \'^a+$\'']),
+    "pattern": (TEXT | {"pattern": "^a+$"}, "b", ["a: Invalid value: \"b\": a in body should match '^a+$'"]),
     "longest": (TEXT | {"maxLength": 1}, "bb", ["a: Too long: may not be more than 1 byte"]),
     "shortest": (TEXT | {"minLength": 3}, "b", ['a: Invalid value: "b": a in body should be at least 3 chars long']),
     "minimum": (
@@ -218,7 +218,9 @@ def schemas() -> st.SearchStrategy[dict[str, Any]]:
 
     def deeper(below: st.SearchStrategy[dict[str, Any]]) -> st.SearchStrategy[dict[str, Any]]:
         objects = st.builds(
-            lambda known, required, most: obj(**known) | {"required": required} | ({"maxProperties": 1} if most else {}),
+            lambda known, required, most: (
+                obj(**known) | {"required": required} | ({"maxProperties": 1} if most else {})
+            ),
             st.dictionaries(names, below, max_size=3),
             st.lists(names, max_size=1),
             st.booleans(),

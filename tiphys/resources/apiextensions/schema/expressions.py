@@ -214,5 +214,3 @@ def _failed(problem: Exception, rule: Rule) -> str:
     if text.startswith("no such overload"):
         return f"'{text}': call arguments did not match a supported operator, function or macro signature for rule: {rule.text}"
     return f"{text} evaluating rule: {rule.text}"
-
-
