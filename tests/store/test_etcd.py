@@ -73,8 +73,10 @@ async def test_keys_of_about_the_same_time_share_a_lease(etcd: Cluster) -> None:
 # How far a watch is
 
 
-async def test_a_watch_reaches_what_is_no_change_of_its_own(etcd: Cluster) -> None:
+@pytest.mark.parametrize("asks", [False, True], ids=["by a marker", "by asking"])
+async def test_a_watch_reaches_what_is_no_change_of_its_own(etcd: Cluster, asks: bool) -> None:
     async with opened(etcd, prefix=fresh()) as store, opened(etcd, prefix=fresh()) as other:
+        store._asks = asks
         watch = store.watch("/registry/", store.revision)
         await other.put("/registry/a", b"", expected=0)
         latest = await store.latest()
