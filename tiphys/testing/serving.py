@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from tiphys.apiserver import ApiServerConfig, kubeconfig, pki
+from tiphys.apiserver.lifecycle import Lifecycle
 from tiphys.apiserver.server import Listener
 from tiphys.base.clock import RealClock
 from tiphys.testing.loop import VirtualLoop
@@ -55,7 +56,7 @@ class Serving:
             private_key=str(files.apiserver.key),
             client_ca=str(files.ca),
         )
-        self._listener = Listener(self._handle, config, self._machine.clock)
+        self._listener = Listener(self._handle, config, self._machine.clock, Lifecycle())
         await self._listener.start()
         self.url = f"https://{HOST}:{self._listener.port}"
 
