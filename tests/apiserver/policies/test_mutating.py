@@ -42,7 +42,8 @@ async def test_an_apply_configuration(api: Policies) -> None:
     await api.mutating(
         "p",
         apply(
-            "Object{metadata: Object.metadata{labels: {'app': 'web'}}, data: Object.data{b: '2', a: object.data.a + '!'}}"
+            "Object{metadata: Object.metadata{labels: {'app': 'web'}},"
+            " data: Object.data{b: '2', a: object.data.a + '!'}}"
         ),
     )
     made = await api.ok("POST", MAPS, config_map("web", {"a": "1"}, tier="front"))

@@ -163,8 +163,8 @@ VALUES: list[tuple[str, Any]] = [
     ("'tacocat'.substring(0, 4)", "taco"),
     ("'  \\ttrim\\n '.trim()", "trim"),
     ("strings.quote('a\"b\\n')", '"a\\"b\\n"'),
-    ("'%s is %d years, %.2f, %x %X %b %o %e %%'.format([s, dyn(5), dyn(1.5), dyn(255), dyn('a'), dyn(5), dyn(8), dyn(1.0)])",
-     "héllo is 5 years, 1.50, ff 61 101 10 1.000000e+00 %"),
+    ("'%s is %d years, %.2f %%'.format([s, dyn(5), dyn(1.5)])", "héllo is 5 years, 1.50 %"),
+    ("'%x %X %b %o %e'.format([dyn(255), dyn('a'), dyn(5), dyn(8), dyn(1.0)])", "ff 61 101 10 1.000000e+00"),
     ("'%s'.format([[1, 2]])", "[1, 2]"),
     ("'%s %s'.format([dyn(true), dyn(null)])", "true null"),
     # Conversions
@@ -383,7 +383,8 @@ FAULTS = [
     ("[].min()", "min called on empty list"),
     ("'abc'.substring(4)", "index out of range: 4"),
     ("quantity('1.5').asInteger()", "cannot convert value to integer"),
-    ("cidr('10.0.0.0')", "network address parse error during conversion from string: netip.ParsePrefix(\"10.0.0.0\"): no '/'"),
+    ("cidr('10.0.0.0')",
+     "network address parse error during conversion from string: netip.ParsePrefix(\"10.0.0.0\"): no '/'"),
     ("false || labels.nope == 'a'", "no such key: nope"),
     ("timestamp('9999-12-31T23:59:59Z') + duration('1s')", "timestamp overflow"),
 ]  # fmt: skip

@@ -31,7 +31,7 @@ def build(config: SecurityConfig, tools: Tools) -> Chain:
         names,
         [make(calling) for name, make in mutators.items() if name in names],
         [make(calling) for name, make in validators.items() if name in names],
-        closing=[caller.close],
+        closing=[caller.close, policies.reporter(calling).close],
     )
 
 

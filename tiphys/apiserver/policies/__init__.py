@@ -8,11 +8,11 @@
 - ``matching``, ``params``: which requests and which parameters a binding means
 - ``stages``; ``validation``, ``mutation``, ``patches``: the two stages
 - ``checking``: what is wrong with expressions of an object that is written
-- ``typechecking``: status.typeChecking of validating policies
+- ``typechecking``, ``status``: status.typeChecking of validating policies
 
-Only ``stages`` and ``source`` are imported while no policy exists.
+Only ``stages``, ``source`` and ``status`` are imported while no policy exists.
 """
 
-from tiphys.apiserver.policies.stages import mutating, validating
+from tiphys.apiserver.policies.stages import mutating, reporter, validating
 
-__all__ = ["mutating", "validating"]
+__all__ = ["mutating", "reporter", "validating"]

@@ -4,6 +4,7 @@ from typing import Any
 
 from tiphys.apiserver.admission.plugin import Reinvocation
 from tiphys.apiserver.policies.source import Source
+from tiphys.apiserver.policies.status import Reporter
 from tiphys.apiserver.seams import Attributes
 from tiphys.apiserver.webhooks.calling import Calling
 from tiphys.machinery.fields import FieldError
@@ -87,3 +88,8 @@ def mutating(calling: Calling) -> Mutating:
 
 def validating(calling: Calling) -> Validating:
     return Validating(calling)
+
+
+def reporter(calling: Calling) -> Reporter:
+    """What writes the status of policies; to be closed with the server."""
+    return Reporter(calling.tools)
