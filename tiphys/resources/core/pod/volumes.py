@@ -1,6 +1,6 @@
 """Validation of a Pod's volumes."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from tiphys.api import core_v1
@@ -215,3 +215,5 @@ _SOURCES: dict[str, Callable[[Errors, str, Any], None]] = {
     "csi": _requires("driver"),
     "image": _image,
 }
+#: Those that PersistentVolumes have as well.
+SHARED: Mapping[str, Callable[[Errors, str, Any], None]] = {name: _SOURCES[name] for name in ("hostPath", "nfs")}
