@@ -1,6 +1,7 @@
 """Definitions that tests share, and how to wait for them."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from tests.apiserver.server import Api
@@ -66,11 +67,29 @@ async def until(api: Api, name: str, kind: str, status: str = "True") -> dict[st
     """The definition once it has a condition."""
     async with asyncio.timeout(5):
         while True:
-            crd = await api.ok("GET", f"{CRDS}/{name}")
+            crd: dict[str, Any] = await api.ok("GET", f"{CRDS}/{name}")
             for condition in crd.get("status", {}).get("conditions", ()):
                 if (condition["type"], condition["status"]) == (kind, status):
                     return crd
             await asyncio.sleep(0)
+
+
+async def eventually(look: Callable[[], Awaitable[Any]]) -> Any:
+    """What ``look`` finds, as soon as it finds something."""
+    async with asyncio.timeout(10):
+        while True:
+            if found := await look():
+                return found
+            await asyncio.sleep(0)
+
+
+async def gone(api: Api, path: str) -> None:
+    """Return once there is nothing at a path."""
+
+    async def absent() -> bool:
+        return (await api.raw("GET", path)).status == 404
+
+    await eventually(absent)
 
 
 async def define(api: Api, crd: dict[str, Any] | None = None) -> dict[str, Any]:

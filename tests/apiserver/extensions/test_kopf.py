@@ -1,13 +1,12 @@
 """An operator written with kopf, unchanged, against a served API server: handlers, status, finalizers, events."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.apiserver.extensions.crontabs import CRDS, CRONTABS, GROUP, SPEC, crontab, definition, version
+from tests.apiserver.extensions.crontabs import CRDS, CRONTABS, GROUP, SPEC, crontab, definition, eventually, version
 from tests.apiserver.secure import Secure, secured
 
 kopf = pytest.importorskip("kopf")
@@ -21,7 +20,7 @@ def operator(secure: Secure, seen: list[tuple[str, str]]) -> Any:
     """The operator's registry."""
     registry = kopf.OperatorRegistry()
 
-    @kopf.on.login(registry=registry)
+    @kopf.on.login(registry=registry)  # type: ignore[untyped-decorator]  # kopf may be absent
     def login(**_: Any) -> Any:
         return kopf.ConnectionInfo(
             server=f"https://127.0.0.1:{secure.server.port}",
@@ -30,29 +29,22 @@ def operator(secure: Secure, seen: list[tuple[str, str]]) -> Any:
             private_key_path=str(secure.files.admin.key),
         )
 
-    @kopf.on.create(GROUP, "v1", "crontabs", id="created", registry=registry)
+    @kopf.on.create(GROUP, "v1", "crontabs", id="created", registry=registry)  # type: ignore[untyped-decorator]  # kopf may be absent
     async def created(name: str, spec: Any, patch: Any, **_: Any) -> dict[str, Any]:
         seen.append(("created", name))
         patch.status["replicas"] = spec["replicas"]
         return {"by": "handler"}
 
-    @kopf.on.update(GROUP, "v1", "crontabs", registry=registry)
+    @kopf.on.update(GROUP, "v1", "crontabs", registry=registry)  # type: ignore[untyped-decorator]  # kopf may be absent
     async def updated(name: str, spec: Any, patch: Any, **_: Any) -> None:
         seen.append(("updated", name))
         patch.status["replicas"] = spec["replicas"]
 
-    @kopf.on.delete(GROUP, "v1", "crontabs", registry=registry)
+    @kopf.on.delete(GROUP, "v1", "crontabs", registry=registry)  # type: ignore[untyped-decorator]  # kopf may be absent
     async def deleted(name: str, **_: Any) -> None:
         seen.append(("deleted", name))
 
     return registry
-
-
-async def until(look: Callable[[], Awaitable[Any]]) -> Any:
-    async with asyncio.timeout(10):
-        while not (found := await look()):
-            await asyncio.sleep(0.01)
-    return found
 
 
 @pytest.mark.parametrize("status", [{}, {"status": {}}], ids=["without status", "with status"])
@@ -60,7 +52,7 @@ async def test_an_operator_lives(tmp_path: Path, status: dict[str, Any]) -> None
     seen: list[tuple[str, str]] = []
     async with secured(tmp_path) as secure:
         await secure.ok("POST", CRDS, definition(version(schema=OPEN, subresources=status)))
-        await until(lambda: _established(secure))
+        await eventually(lambda: _established(secure))
         ready, stop = asyncio.Event(), asyncio.Event()
         settings = kopf.OperatorSettings()
         settings.posting.enabled = True
@@ -76,14 +68,14 @@ async def test_an_operator_lives(tmp_path: Path, status: dict[str, Any]) -> None
         )
         await asyncio.wait_for(ready.wait(), 10)
         await secure.ok("POST", CRONTABS, crontab())
-        made = await until(lambda: _with_replicas(secure, 1))
+        made = await eventually(lambda: _with_replicas(secure, 1))
         assert made["status"]["created"] == {"by": "handler"}
         assert made["metadata"]["finalizers"] == ["kopf.zalando.org/KopfFinalizerMarker"]
         patch = {"Content-Type": "application/merge-patch+json"}
         await secure.ok("PATCH", f"{CRONTABS}/a", {"spec": {"replicas": 4}}, headers=patch)
-        await until(lambda: _with_replicas(secure, 4))
+        await eventually(lambda: _with_replicas(secure, 4))
         await secure.ok("DELETE", f"{CRONTABS}/a")
-        await until(lambda: _gone(secure))
+        await eventually(lambda: _gone(secure))
         stop.set()
         await asyncio.wait_for(running, 10)
     assert seen == [("created", "a"), ("updated", "a"), ("deleted", "a")]

@@ -57,7 +57,7 @@ async def test_rules_wait_for_values_that_fit(api: Api) -> None:
 
 
 async def test_transitions(api: Api) -> None:
-    rules = [
+    rules: list[dict[str, Any]] = [
         {"rule": "self.low >= oldSelf.low", "message": "low only grows"},
         {"rule": "oldSelf.hasValue() || self.high == 1", "optionalOldSelf": True, "message": "begins at 1"},
     ]
@@ -93,8 +93,8 @@ REFUSED: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "does not compile": (
         {"rule": "self.foo > 1"},
         {},
-        f"{V}.x-kubernetes-validations[0].rule: Invalid value: \"self.foo > 1\": compilation failed: ERROR: <input>:1:5: "
-        "undefined field 'foo'",
+        f"{V}.x-kubernetes-validations[0].rule: Invalid value: \"self.foo > 1\": compilation failed: "
+        "ERROR: <input>:1:5: undefined field 'foo'",
     ),
     "no bool": (
         {"rule": "self.low"},
@@ -110,8 +110,8 @@ REFUSED: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     ),
     "old value of an item": (
         {"rule": "true"},
-        {"long": {**LONG, "items": {"type": "string", "maxLength": 5, "x-kubernetes-validations": [{"rule": "self == oldSelf"}]},
-                  "maxItems": 5}},
+        {"long": {**LONG, "maxItems": 5, "items": {"type": "string", "maxLength": 5, "x-kubernetes-validations": [
+            {"rule": "self == oldSelf"}]}}},
         f"{V}.properties[long].items.x-kubernetes-validations[0].rule: Invalid value: \"self == oldSelf\": oldSelf "
         f"cannot be used on the uncorrelatable portion of the schema within {V}.properties[long]",
     ),

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from tests.apiserver.extensions.crontabs import CRDS, CRONTABS, GROUP, crontab, define
+from tests.apiserver.extensions.crontabs import CRDS, CRONTABS, GROUP, crontab, define, eventually, gone
 from tests.apiserver.server import MERGE, STRATEGIC, Api, Lines
 
 
@@ -45,14 +45,13 @@ async def test_deleted_definition_takes_its_objects_and_watches(api: Api) -> Non
     lines = Lines()
     response = await api.raw("GET", CRONTABS, query={"watch": "true"})
     assert response.stream is not None
-    task = asyncio.create_task(response.stream(lines))  # type: ignore[arg-type]
+    task = asyncio.ensure_future(response.stream(lines))
     await lines.wait(1)
-    gone = await api.ok("DELETE", f"{CRDS}/crontabs.{GROUP}")
-    assert "customresourcecleanup.apiextensions.k8s.io" in gone["metadata"]["finalizers"]
+    deleted = await api.ok("DELETE", f"{CRDS}/crontabs.{GROUP}")
+    assert "customresourcecleanup.apiextensions.k8s.io" in deleted["metadata"]["finalizers"]
     async with asyncio.timeout(5):
         await task
-        while (await api.raw("GET", CRONTABS)).status != 404:
-            await asyncio.sleep(0)
+        await gone(api, CRONTABS)
     assert [event["type"] for event in lines.events] == ["ADDED", "DELETED"]
     status, _ = await api.call("GET", f"{CRDS}/crontabs.{GROUP}")
     assert status == 404
@@ -64,15 +63,15 @@ async def test_finalizers_of_objects_hold_the_definition(api: Api) -> None:
     held["metadata"]["finalizers"] = ["example.com/hold"]
     await api.ok("POST", CRONTABS, held)
     await api.ok("DELETE", f"{CRDS}/crontabs.{GROUP}")
-    async with asyncio.timeout(5):
-        while "deletionTimestamp" not in (await api.ok("GET", f"{CRONTABS}/a"))["metadata"]:
-            await asyncio.sleep(0)
+
+    async def marked() -> bool:
+        return "deletionTimestamp" in (await api.ok("GET", f"{CRONTABS}/a"))["metadata"]
+
+    await eventually(marked)
     crd = await api.ok("GET", f"{CRDS}/crontabs.{GROUP}")
     terminating = next(c for c in crd["status"]["conditions"] if c["type"] == "Terminating")
     assert (terminating["status"], terminating["reason"]) == ("True", "InstanceDeletionInProgress")
     status, _ = await api.call("POST", CRONTABS, crontab("b"))
     assert status == 405
     await api.ok("PATCH", f"{CRONTABS}/a", {"metadata": {"finalizers": None}}, content_type=MERGE)
-    async with asyncio.timeout(5):
-        while (await api.call("GET", f"{CRDS}/crontabs.{GROUP}"))[0] != 404:
-            await asyncio.sleep(0)
+    await gone(api, f"{CRDS}/crontabs.{GROUP}")

@@ -140,9 +140,9 @@ class Definitions:
     def _wake_rivals(self, name: str, group: str) -> None:
         """Names may have become free."""
         for other in self._all():
-            if other.spec.group == group and other.metadata.name != name:
-                if not naming.is_true(other, naming.NAMES_ACCEPTED):
-                    self._wake(other.metadata.name)
+            rival = other.spec.group == group and other.metadata.name != name
+            if rival and not naming.is_true(other, naming.NAMES_ACCEPTED):
+                self._wake(other.metadata.name)
 
     async def _clear(self, crd: Crd) -> None:
         """Delete all objects of a definition that goes; let it go once none is left."""

@@ -136,7 +136,7 @@ class Conversion:
                 entry.row.strategy.default(stored)
                 objects.append(stored.plain())
             for entry, found in zip(same, await self._webhook.convert(objects, self._row.api_version), strict=True):
-                obj = codec.convert(self._row.cls, found)
+                obj: Any = codec.convert(self._row.cls, found)
                 obj.metadata.resourceVersion = ""
                 entry.memo[self._view] = tail_of(codec.encode(obj), self._cut, entry.revision)
 

@@ -50,6 +50,18 @@ def class_of(crd: Crd, version: str, schema: Schema) -> type[CustomObject]:
     return Custom
 
 
+def custom_class(row: Resource) -> type[CustomObject]:
+    """The class of a row that ``row_of`` has made."""
+    cls: Any = row.cls
+    return cls  # type: ignore[no-any-return]
+
+
+def schema_of(row: Resource) -> Schema:
+    """The schema of a row that ``row_of`` has made."""
+    strategy: Any = row.strategy
+    return strategy.schema  # type: ignore[no-any-return]
+
+
 def row_of(crd: Crd, version: Version, rules_of: RulesOf) -> Resource:
     """The row of one version; conversions are for who serves it to add."""
     schema = Schema(props_of(crd, version))

@@ -117,7 +117,7 @@ def approval(crd: Crd) -> Condition | None:
     if text.startswith("unapproved"):
         why = f"not approved: {quote(text)}"
         return Condition(type=APPROVAL, status="False", reason="UnapprovedAnnotation", message=why)
-    if text.startswith("https://") or text.startswith("http://"):
+    if text.startswith(("https://", "http://")):
         why = f"approved in {text}"
         return Condition(type=APPROVAL, status="True", reason="ApprovedAnnotation", message=why)
     why = (

@@ -176,15 +176,15 @@ def _made_of(crd: Crd) -> bytes:
 def _to(row: Resource) -> Callable[[Any], Any]:
     """What makes an object of another version one of ``row``'s, where versions differ in name only."""
 
-    schema = row.strategy.schema  # type: ignore[attr-defined]  # a custom resource's
+    schema = kinds.schema_of(row)
 
     def convert(obj: CustomObject) -> CustomObject:
-        found: Any = row.cls(obj)  # type: ignore[call-arg]  # a dict of a dict
+        found = kinds.custom_class(row)(obj)
         found.apiVersion = row.api_version
         if not schema.is_clean(found):
             # Pruned in place, and what is below is the caller's.
             found = codec.copy(found)
             schema.prune(found)
-        return found  # type: ignore[no-any-return]
+        return found
 
     return convert

@@ -11,6 +11,7 @@ from typing import Any
 
 from tiphys.apiserver.cache import ResourceCache
 from tiphys.apiserver.entries import Entry, Unprepared, View, head_of, tail_of
+from tiphys.apiserver.extensions.kinds import custom_class, schema_of
 from tiphys.machinery import codec
 from tiphys.machinery.custom import CustomObject
 from tiphys.resources.rules import Resource
@@ -45,7 +46,7 @@ class CustomView(View):
         super().__init__(row)
         self._since = since
         self._by_webhook = by_webhook
-        schema, stored = row.strategy.schema, storage.strategy.schema
+        schema, stored = schema_of(row), schema_of(storage)
         self._same = row is storage or (schema.props == stored.props and not by_webhook)
         self._stored_head = head_of(storage)
         self.identical = self._same and not since
@@ -89,13 +90,13 @@ class CustomView(View):
             converted: Any = codec.decode_own(self.row.cls, self.head + self._converted(entry))
             return converted, True
         stored: Any = entry.fresh()
-        obj = stored
+        obj: Any = stored
         if entry.row is not self.row:
-            obj = self.row.cls(stored)  # type: ignore[call-arg]  # a dict of a dict
+            obj = custom_class(self.row)(stored)
             obj.apiVersion = self.row.api_version
         if self._is_current(entry):
             return obj, False
         before = codec.encode(obj)
         entry.row.strategy.default(obj)
-        self.row.strategy.schema.prune(obj)
+        schema_of(self.row).prune(obj)
         return obj, codec.encode(obj) != before

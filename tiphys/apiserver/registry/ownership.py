@@ -89,13 +89,18 @@ def created(call: Call, obj: Any) -> Entries | None:
     if not managed:
         if not call.endpoint.services.config.managed_fields_from_creation:
             return None
-        return apply.encode(apply.create(node, obj, writer))
+        try:
+            return apply.encode(apply.create(node, obj, writer))
+        except structure.BadItem:
+            # A list whose items cannot be told apart: validation will refuse it, or nobody can own it.
+            return None
     return apply.encode(apply.update(node, zero(cls), obj, managed, writer, converter(call.endpoint)))
 
 
 def updated(call: Call, old: Any, new: Any) -> Entries | None:
     """The entries of ``new``, which a PUT or a patch is about to write over ``old``."""
-    live, given = old.metadata.managedFields, new.metadata.managedFields
+    live: Entries | None = old.metadata.managedFields
+    given: Entries | None = new.metadata.managedFields
     # Whatever differs there is not the change that is to be booked.
     new.metadata.managedFields = live
     managed = None
@@ -113,8 +118,8 @@ def updated(call: Call, old: Any, new: Any) -> Entries | None:
     try:
         result = apply.update(node, old, new, managed, writer_of(call, manager_of(call)), converter(call.endpoint))
     except structure.BadItem:
-        # A list whose items cannot be told apart: validation will refuse it, or nobody can own it.
-        return given
+        # As above.
+        return live
     return given if result is managed and given is live else apply.encode(result)
 
 

@@ -69,8 +69,7 @@ def _reviews(versions: Sequence[str], path: str) -> list[FieldError]:
         if version in seen:
             errs.append(fields.invalid(f"{path}[{index}]", version, "duplicate version"))
         seen.add(version)
-        for problem in names.dns1035_label(version):
-            errs.append(fields.invalid(f"{path}[{index}]", version, problem))
+        errs += [fields.invalid(f"{path}[{index}]", version, problem) for problem in names.dns1035_label(version)]
     if not seen & set(REVIEWS):
         errs.append(fields.invalid(path, list(versions), f"must include at least one of {', '.join(REVIEWS)}"))
     return errs

@@ -39,7 +39,7 @@ def _all(checks: Sequence[Check]) -> Check | None:
     kept = tuple(checks)
 
     def check(value: Any) -> bool:
-        for each in kept:
+        for each in kept:  # noqa: SIM110  # a loop is twice as fast as all() over a generator
             if not each(value):
                 return False
         return True
@@ -126,10 +126,7 @@ def _enum(schema: Schema) -> Check | None:
 
 
 def _combined(schema: Schema) -> Check | None:
-    checks: list[Check] = []
-    for sub in schema.get("allOf") or ():
-        if (check := check_of(sub)) is not None:
-            checks.append(check)
+    checks = [check for sub in schema.get("allOf") or () if (check := check_of(sub)) is not None]
     if options := [check_of(sub) for sub in schema.get("anyOf") or ()]:
         checks.append(lambda value: any(check is None or check(value) for check in options))
     if alternatives := [check_of(sub) for sub in schema.get("oneOf") or ()]:

@@ -58,7 +58,7 @@ def _map(known: dict[str, Schema], values: Schema | None) -> Fill:
                 else:
                     del value[name]
 
-    def fill(value: Any) -> None:
+    def fill_map(value: Any) -> None:
         if not isinstance(value, dict):
             return
         if None in value.values():
@@ -74,7 +74,7 @@ def _map(known: dict[str, Schema], values: Schema | None) -> Fill:
                 if name not in names:
                     of_values(held)
 
-    return fill
+    return fill_map
 
 
 def _list(inner: Schema) -> Fill | None:

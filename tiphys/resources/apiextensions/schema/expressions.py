@@ -6,7 +6,7 @@ Source: Kubernetes docs, "Validation rules", "Transition rules", "Resource use b
 validation functions"; KEP-2876 and KEP-4008, by behaviour and messages.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from tiphys.machinery import fields
@@ -179,7 +179,8 @@ class _Run:
         reason = rule.spec.get("reason") or ""
         detail = self._message(rule, variables, shown, place.kind)
         target = child(path, where) if where else shown
-        yield _REASONS.get(reason, fields.invalid)(target, place.kind, detail)
+        made: Any = _REASONS.get(reason, fields.invalid)
+        yield made(target, place.kind, detail)
 
     def _message(self, rule: Rule, variables: Mapping[str, Any], path: str, kind: str) -> str:
         """What the rule's message expression says, or its message, or the rule itself."""
@@ -192,11 +193,17 @@ class _Run:
         try:
             text = rule.message.evaluate(variables, self._budget)
         except cel.BudgetExceeded as problem:
-            detail = "messageExpression evaluation failed due to running out of cost budget, no further validation rules will be run"
+            detail = (
+                "messageExpression evaluation failed due to running out of cost budget, no further validation rules "
+                "will be run"
+            )
             raise _Exhausted(fields.invalid(path, kind, detail)) from problem
         except cel.CostExceeded as problem:
             expression = quote(rule.spec["messageExpression"])
-            detail = f"no further validation rules will be run due to call cost exceeds limit for messageExpression: {expression}"
+            detail = (
+                "no further validation rules will be run due to call cost exceeds limit for messageExpression: "
+                f"{expression}"
+            )
             raise _Exhausted(fields.invalid(path, kind, detail)) from problem
         except cel.EvaluationError:
             return default
@@ -212,5 +219,8 @@ def _same(value: Any) -> Any:
 def _failed(problem: Exception, rule: Rule) -> str:
     text = str(problem)
     if text.startswith("no such overload"):
-        return f"'{text}': call arguments did not match a supported operator, function or macro signature for rule: {rule.text}"
+        return (
+            f"'{text}': call arguments did not match a supported operator, function or macro signature for rule: "
+            f"{rule.text}"
+        )
     return f"{text} evaluating rule: {rule.text}"
