@@ -53,6 +53,7 @@ def attributes_of(request: Request) -> Attributes:
     _place(found, rest)
     query = request.query
     if query:
+        found.query = query
         found.dry_run = "dryRun" in query
     if not found.name or found.verb == "watch":
         _collection_verb(found, query)

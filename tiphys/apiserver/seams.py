@@ -67,6 +67,10 @@ class Attributes:
     #: What the audit event is to say beside the rest, by key (``authorization.k8s.io/decision``,
     #: ``pod-security.kubernetes.io/audit-violations``, ...); whoever decides something adds what he decided and why.
     audit_annotations: dict[str, str] = field(default_factory=dict)
+    #: The request's query, of which writes take their options; None without one.
+    query: Mapping[str, Sequence[str]] | None = None
+    #: A deletion's options, which may come in the body; None elsewhere.
+    options: Any = None
     #: What flow control gave the request; None where there is none.
     ticket: Ticket | None = None
     #: Where the request is written down; None if it is not.

@@ -53,6 +53,22 @@ async def test_updates_and_deletions_carry_what_was_there(api: Admitting, remote
     assert (delete["operation"], delete["object"], delete["oldObject"]["data"]) == ("DELETE", None, {"a": "2"})
 
 
+async def test_the_options_of_a_request(api: Admitting, remote: Hooks) -> None:
+    await api.configure("mutating", "m", webhook(remote.config("a")))
+    query = {"fieldManager": "me", "fieldValidation": "Strict"}
+    await api.ok("POST", MAPS, config_map("web", {"a": "1"}), query)
+    apply = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "web"}, "data": {"a": "2"}}
+    query = {"fieldManager": "you", "force": "true"}
+    await api.ok("PATCH", f"{MAPS}/web", apply, query, content_type="application/apply-patch+yaml")
+    await api.ok("DELETE", f"{MAPS}/web", {"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": "Orphan"})
+    version = {"apiVersion": "meta.k8s.io/v1"}
+    assert [one["options"] for one in remote.asked["a"]] == [
+        {"kind": "CreateOptions", "fieldManager": "me", "fieldValidation": "Strict"} | version,
+        {"kind": "PatchOptions", "fieldManager": "you", "force": True} | version,
+        {"kind": "DeleteOptions", "propagationPolicy": "Orphan"} | version,
+    ]
+
+
 async def test_each_object_of_a_collection_is_shown(api: Admitting, remote: Hooks) -> None:
     for name in ("a", "b"):
         await api.ok("POST", MAPS, config_map(name, {"n": name}, app="x"))

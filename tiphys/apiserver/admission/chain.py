@@ -70,7 +70,7 @@ class Chain:
 
     async def close(self) -> None:
         """Give back connections."""
-        for close in self._closing:
+        for close in (*self._closing, *(plugin.close for plugin in (*self._plugins, *self._last))):
             await close()
 
     async def admit(self, attributes: Attributes, obj: Any, old: Any) -> None:

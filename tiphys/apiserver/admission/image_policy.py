@@ -52,6 +52,9 @@ class ImagePolicyWebhook(Plugin):
         #: Answers by question, and until when they hold.
         self._kept: dict[bytes, tuple[Mapping[str, Any], float]] = {}
 
+    async def close(self) -> None:
+        await self._remote.close()
+
     def validate(self, attributes: Attributes, obj: Any, old: Any) -> Awaitable[None] | None:
         if old is not None and images(obj.spec) == images(old.spec):
             return None

@@ -48,6 +48,9 @@ class Plugin:
         """The plugin of one API server."""
         return cls()
 
+    async def close(self) -> None:
+        """Give back what was opened to ask others."""
+
     def handles(self, attributes: Attributes) -> bool:
         """Asked once for each kind of request, so it may not depend on anything else."""
         return attributes.operation in self.operations and (

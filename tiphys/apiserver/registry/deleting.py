@@ -118,6 +118,7 @@ def options_of(call: Call) -> meta_v1.DeleteOptions:
     problems = _problems(options)
     if problems:
         raise errors.Invalid("DeleteOptions", "meta.k8s.io", "", problems)
+    call.attributes.options = options
     return options
 
 

@@ -21,7 +21,10 @@ from tiphys.wire.exchange import UserInfo
 GROUP: Final = "admission.k8s.io"
 KIND: Final = "AdmissionReview"
 VERSIONS: Final = ("v1", "v1beta1")
-OPTIONS: Final[Mapping[str, str]] = {"CREATE": "CreateOptions", "UPDATE": "UpdateOptions", "DELETE": "DeleteOptions"}
+DELETE_OPTIONS: Final = "DeleteOptions"
+OPTIONS: Final[Mapping[str, str]] = {"CREATE": "CreateOptions", "UPDATE": "UpdateOptions", "DELETE": DELETE_OPTIONS}
+#: Options of writes that are texts in the query.
+QUERIED: Final = ("fieldManager", "fieldValidation")
 JSON_PATCH: Final = "JSONPatch"
 
 
@@ -84,14 +87,23 @@ def request(invocation: Invocation, subject: Subject) -> dict[str, Any]:
 
 
 def _options(subject: Subject) -> dict[str, Any] | None:
+    """The request's options as the object that they are; None for connections."""
     attributes = subject.attributes
-    kind = "PatchOptions" if attributes.verb == "patch" else OPTIONS.get(attributes.operation)
+    kind = OPTIONS.get(attributes.operation)
     if kind is None:
         return None
-    found: dict[str, Any] = {"kind": kind, "apiVersion": "meta.k8s.io/v1"}
+    found: dict[str, Any] = {}
+    if kind == DELETE_OPTIONS:
+        found = codec.to_builtins(attributes.options) if attributes.options is not None else {}
+    else:
+        kind = "PatchOptions" if attributes.verb == "patch" else kind
+        query = attributes.query or {}
+        found = {name: query[name][0] for name in QUERIED if query.get(name)}
+        if attributes.verb == "patch" and query.get("force"):
+            found["force"] = query["force"][0].lower() in ("true", "1")
     if attributes.dry_run:
         found["dryRun"] = ["All"]
-    return found
+    return {**found, "kind": kind, "apiVersion": "meta.k8s.io/v1"}
 
 
 def user(info: UserInfo) -> dict[str, Any]:
