@@ -10,7 +10,7 @@ import random
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 
-from tiphys.apiserver import admission, pki, reloading
+from tiphys.apiserver import admission, componentstatus, pki, reloading
 from tiphys.apiserver.aggregation.aggregator import Aggregator
 from tiphys.apiserver.aggregation.catalog import Catalog
 from tiphys.apiserver.aggregation.upstream import Credentials
@@ -139,7 +139,7 @@ class Security:
         nodes = Nodes(
             self.objects, security.kubelet_ca, security.kubelet_client_certificate, security.kubelet_client_key
         )
-        routes += [*Streams(nodes).routes(), *Proxies(nodes, random.Random()).routes()]
+        routes += [*Streams(nodes).routes(), *Proxies(nodes, random.Random()).routes(), componentstatus.route()]
         return routes
 
     def _stored(self) -> dict[str, int]:
