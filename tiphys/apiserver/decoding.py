@@ -81,7 +81,7 @@ def decode(cls: type[Object], request: Request, api_version: str, kind: str, war
     except codec.DecodeError as problem:
         raise _refusal(problem, data, api_version, kind) from problem
     obj, found = decoded
-    _check_kind(obj, api_version, kind)
+    check_kind(obj, api_version, kind)
     if validation != IGNORE:
         if duplicates:
             found = [*strict.yaml_problems(None, None, duplicates), *found]
@@ -119,7 +119,7 @@ def _refusal(problem: codec.DecodeError, data: bytes, api_version: str, kind: st
     )
 
 
-def _check_kind(obj: Any, api_version: str, kind: str) -> None:
+def check_kind(obj: Any, api_version: str, kind: str) -> None:
     """Raises BadRequest if the body says that it is something else. What it leaves out is filled in."""
     if obj.apiVersion != api_version:
         if obj.apiVersion:

@@ -166,6 +166,9 @@ class Handler:
             return self._refusal(problem)
         except Refused as problem:
             return problem.response()
+        except codec.DecodeError as problem:
+            # What a patch has made of an object, or an option, and could not be read as what it should be.
+            return self._refusal(errors.BadRequest(str(problem)))
         except StoreError as problem:
             log.warning("store failed", extra={"path": request.path}, exc_info=problem)
             return self._refusal(_store_refusal(problem))

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from tiphys.apiserver.decoding import check_kind
 from tiphys.apiserver.entries import Entry
 from tiphys.apiserver.negotiation import content_type
 from tiphys.apiserver.patching import APPLY_PATCH, patch_of
@@ -92,6 +93,8 @@ async def patch(call: Call) -> Response:
 
     def change(old: Any, entry: Entry) -> Any:
         obj = apply(endpoint.view.body(entry))
+        # What is stored is taken to begin with them.
+        check_kind(obj, endpoint.row.api_version, endpoint.row.kind)
         if obj.metadata.name != name:
             objectmeta.check_name(call, obj.metadata)
         objectmeta.check_namespace(call, obj.metadata)
