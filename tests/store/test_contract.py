@@ -184,9 +184,10 @@ async def test_the_latest_revision_covers_what_was_answered(store: Store) -> Non
     watch = store.watch("/registry/p/", await store.latest())
     seen = watch.revision
     written = await store.put("/registry/p/a", b"", expected=0)
-    assert written == await store.latest() == seen + 1
+    # Beyond it only if the store had to write something to learn how far the watch is.
+    assert await store.latest() >= written > seen
     await take(watch, 1)
-    assert watch.revision == written
+    assert watch.revision >= written
 
 
 async def test_keys_expire_unless_written_again(store: Store, clock: HandClock) -> None:

@@ -33,6 +33,8 @@ RETRY_SECONDS_MIN: Final = 0.05
 RETRY_SECONDS_MAX: Final = 2.0
 #: How long a change that is on its way is waited for before progress is asked for, and between two questions.
 PROGRESS_SECONDS: Final = 0.02
+#: The same for a watch that begins in the past: etcd sends history every 100 ms.
+HISTORY_SECONDS: Final = 0.3
 END: Final = grpc.aio.EOF  # type: ignore[attr-defined]  # the stubs lack it
 # Ends the stream when the member has lost its leader, so that another member is tried.
 METADATA: Final = (("hasleader", "true"),)
@@ -211,7 +213,7 @@ class EtcdWatch:
 
     async def _ask(self, asks: bool) -> None:
         try:
-            pause = PROGRESS_SECONDS
+            pause = HISTORY_SECONDS if self._received < self._known else PROGRESS_SECONDS
             while True:
                 await self._clock.sleep(pause)
                 if self._received >= self._wanted or self._closed:
