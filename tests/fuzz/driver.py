@@ -126,6 +126,8 @@ BODIES: Final = (
     b'{"metadata":{"managedFields":[{"fieldsV1":{"f:":{"k:{":{}}}}]}}',
 )
 OBJECTS: Final = originals()
+#: What Kubernetes, too, answers with a 500.
+KUBERNETES_OWN: Final = (b"no preferred addresses found", b"failed to allocate a serviceIP: range is full")
 
 
 class Faults(logging.Handler):
@@ -264,7 +266,6 @@ def problem_of(request: Request, response: Response) -> str:
     if response.status == 500 and b'"reason"' not in response.body:
         # Some of Kubernetes' own refusals are a 500 without a reason.
         return ""
-    # Of nodes that have no address Kubernetes says so with a 500, too.
-    if response.status in (503, 504) or b"no preferred addresses found" in response.body:
+    if response.status in (503, 504) or any(words in response.body for words in KUBERNETES_OWN):
         return ""
     return f"status {response.status}: {response.body[:500]!r}"
