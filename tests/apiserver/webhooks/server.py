@@ -44,6 +44,8 @@ class Hooks:
     raw: dict[str, Callable[[], Awaitable[web.Response]]] = field(default_factory=dict)
     connections: set[Any] = field(default_factory=set)
     queries: list[str] = field(default_factory=list)
+    #: Values of the Authorization header.
+    credentials: list[str | None] = field(default_factory=list)
     #: Where set, that many requests must have come before the first is answered.
     together: asyncio.Barrier | None = None
 
@@ -54,6 +56,7 @@ class Hooks:
         path = request.path.strip("/")
         self.connections.add(request.transport)
         self.queries.append(request.query_string)
+        self.credentials.append(request.headers.get("Authorization"))
         if path in self.raw:
             return await self.raw[path]()
         review = await request.json()

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 from aiohttp import web
 
 from tests.apiserver.server import config_map
-from tests.apiserver.webhooks.server import MAPS, Admitting, Hooks, certificate, webhook
+from tests.apiserver.webhooks.server import MAPS, Admitting, Hooks, admitting, certificate, webhook
 
 SLICES = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices"
 FAILED = 'Internal error occurred: failed calling webhook "a.example.com": failed to call webhook: '
@@ -114,6 +115,27 @@ async def test_time_runs_out(api: Admitting, remote: Hooks) -> None:
     await api.configure("mutating", "m", webhook(remote.config("a"), timeoutSeconds=1))
     found = await refusal(api)
     assert found == f'{FAILED}Post "https://127.0.0.1:{remote.port}/a?timeout=1s": context deadline exceeded'
+
+
+async def test_who_the_server_is_to_a_webhook(remote: Hooks, tmp_path: Path) -> None:
+    users = [
+        {"name": f"127.0.0.1:{remote.port}", "user": {"token": "by-address"}},
+        {"name": "*.default.svc:8443", "user": {"username": "u", "password": "p"}},
+        {"name": "*", "user": {"token": "anybody"}},
+    ]
+    (tmp_path / "kubeconfig").write_text(json.dumps({"users": users}))
+    part = {"kind": "WebhookAdmissionConfiguration", "kubeConfigFile": str(tmp_path / "kubeconfig")}
+    plugins = [{"name": "ValidatingAdmissionWebhook", "configuration": part}]
+    whole = {"apiVersion": "apiserver.config.k8s.io/v1", "kind": "AdmissionConfiguration", "plugins": plugins}
+    (tmp_path / "admission").write_text(json.dumps(whole))
+    async with admitting(admission_config_file=str(tmp_path / "admission")) as api:
+        at_service = webhook(await add_service(api, remote), "b.example.com")
+        await api.configure("validating", "v", webhook(remote.config("a")), at_service)
+        await api.configure("mutating", "m", webhook(remote.config("a")))
+        await api.ok("POST", MAPS, config_map("web"))
+    basic = f"Basic {base64.b64encode(b'u:p').decode()}"
+    assert remote.credentials[0] is None
+    assert sorted(map(str, remote.credentials[1:])) == [basic, "Bearer by-address"]
 
 
 @pytest.mark.parametrize(

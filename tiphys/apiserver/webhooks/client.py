@@ -9,11 +9,14 @@ Source: Kubernetes docs, "Dynamic Admission Control", "Contacting the webhook".
 import asyncio
 import random
 import ssl
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
+from tiphys.apiserver.remote import Target
 from tiphys.apiserver.seams import Objects
 from tiphys.apiserver.webhooks import failures
+from tiphys.apiserver.webhooks.credentials import Credentials
 from tiphys.apiserver.webhooks.resolve import Resolver, Unresolved
 
 if TYPE_CHECKING:
@@ -56,9 +59,11 @@ class Place(NamedTuple):
 class Caller:
     """One per API server; ``close`` at its end."""
 
-    def __init__(self, objects: Objects, chance: random.Random) -> None:
+    def __init__(self, objects: Objects, chance: random.Random, credentials: Credentials | None = None) -> None:
         self._resolver = Resolver(objects, chance)
-        self._contexts: dict[bytes, ssl.SSLContext] = {}
+        self._credentials = credentials or Credentials()
+        #: By bundle, and who we are to the server.
+        self._contexts: dict[tuple[bytes, Target], ssl.SSLContext] = {}
         self._session: aiohttp.ClientSession | None = None
 
     async def close(self) -> None:
@@ -95,13 +100,14 @@ class Caller:
         parts = urlsplit(place.url)
         host = f"[{place.host}]" if ":" in place.host else place.host
         target = URL(f"https://{host}:{place.port}{parts.path or '/'}?{parts.query}", encoded=True)
+        user = self._credentials.of(parts.hostname or "", parts.port or HTTPS)
         headers = {"Host": parts.netloc, "Content-Type": "application/json", "Accept": "application/json, */*"}
         try:
             async with self._connected(aiohttp).post(
                 target,
                 data=body,
-                headers=headers,
-                ssl=self._tls(bundle),
+                headers={**headers, **user.headers()},
+                ssl=self._tls(bundle, user),
                 server_hostname=place.server_name,
                 allow_redirects=False,
             ) as answer:
@@ -130,22 +136,22 @@ class Caller:
             )
         return self._session
 
-    def _tls(self, bundle: bytes) -> ssl.SSLContext:
+    def _tls(self, bundle: bytes, user: Target) -> ssl.SSLContext:
         """The context that trusts a bundle; the system's authorities without one. Raises ValueError."""
-        found = self._contexts.get(bundle)
+        key = (bundle, user)
+        found = self._contexts.get(key)
         if found is None:
             if len(self._contexts) >= CONTEXTS_MAX:
                 self._contexts.clear()
-            found = self._contexts[bundle] = _trusting(bundle)
+            found = self._contexts[key] = _trusting(bundle, user)
         return found
 
 
-def _trusting(bundle: bytes) -> ssl.SSLContext:
+def _trusting(bundle: bytes, user: Target) -> ssl.SSLContext:
     try:
-        context = ssl.create_default_context(cadata=bundle.decode("ascii") if bundle else None)
+        context = replace(user, ca=bundle).tls()
     except (ssl.SSLError, UnicodeDecodeError) as problem:
         raise ValueError("unable to load root certificates: unable to parse bytes as PEM block") from problem
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
     # Own authorities of webhooks are often made without what strict checks of newer Pythons ask for.
     context.verify_flags &= ~getattr(ssl, "VERIFY_X509_STRICT", 0)
     return context
