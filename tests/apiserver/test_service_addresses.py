@@ -281,6 +281,18 @@ async def test_a_second_family_comes_and_goes_with_the_policy() -> None:
         assert await held(api) == {}
 
 
+async def test_a_manifest_that_knows_of_one_address_keeps_both() -> None:
+    async with serving(service_cidr=DUAL) as api:
+        made = await api.ok("POST", SERVICES, service("a", ipFamilyPolicy="PreferDualStack"))
+        for known in ({}, {"clusterIP": made["spec"]["clusterIP"]}):
+            body = service("a", **known)
+            body["metadata"]["resourceVersion"] = (await api.ok("GET", f"{SERVICES}/a"))["metadata"]["resourceVersion"]
+            found = await api.ok("PUT", f"{SERVICES}/a", body)
+            assert found["spec"]["clusterIPs"] == made["spec"]["clusterIPs"]
+            assert found["spec"]["ipFamilyPolicy"] == "PreferDualStack"
+        assert set(await held(api)) == set(made["spec"]["clusterIPs"])
+
+
 @pytest.mark.parametrize(
     ("spec", "why"),
     [

@@ -28,7 +28,8 @@ def _pair_addresses(new: core_v1.ServiceSpec, old: core_v1.ServiceSpec) -> None:
     if new.clusterIPs == old.clusterIPs and (new.clusterIP or "") != (old.clusterIP or ""):
         new.clusterIPs = [new.clusterIP] if new.clusterIP else None
     elif new.clusterIP and not new.clusterIPs:
-        new.clusterIPs = [new.clusterIP]
+        # Who names the first address alone knows of no second, and does not give it back by that.
+        new.clusterIPs = old.clusterIPs if new.clusterIP == old.clusterIP else [new.clusterIP]
 
 
 def _keep_allocated(new: core_v1.ServiceSpec, old: core_v1.ServiceSpec) -> None:
