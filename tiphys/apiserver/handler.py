@@ -15,7 +15,7 @@ from typing import Any, Final
 from tiphys.api import meta_v1
 from tiphys.apiserver import negotiation, protobuf
 from tiphys.apiserver.authorization.refusal import forbidden
-from tiphys.apiserver.deadline import allowed_seconds
+from tiphys.apiserver.deadline import allowed_seconds, within
 from tiphys.apiserver.flowcontrol import InFlight
 from tiphys.apiserver.gate import Gate, Refused
 from tiphys.apiserver.lifecycle import REFUSAL
@@ -179,8 +179,7 @@ class Handler:
         if request.query and "timeout" in request.query:
             seconds = allowed_seconds(first(request.query, "timeout"), seconds)
         try:
-            async with asyncio.timeout(seconds):
-                return await self._served(request, attributes, audit_id)
+            return await within(seconds, self._served(request, attributes, audit_id))
         except TimeoutError as problem:
             raise errors.Timeout("request did not complete within the allotted timeout") from problem
 
