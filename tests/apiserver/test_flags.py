@@ -9,7 +9,7 @@ from tiphys.apiserver.flags import FLAGS, FlagError, Settings, parse
 CONFIGS = {"server": ApiServerConfig, "security": SecurityConfig, "storage": StorageConfig, "audit": AuditConfig}
 
 
-@pytest.mark.parametrize("flag", FLAGS.values(), ids=str)
+@pytest.mark.parametrize("flag", FLAGS.values(), ids=FLAGS)
 def test_each_flag_sets_a_field_that_is_there(flag) -> None:
     assert flag.field in CONFIGS[flag.part].__dataclass_fields__
 
