@@ -36,7 +36,8 @@ async def within(seconds: float, work: Coroutine[Any, Any, T]) -> T:
         found: T = done.value
         return found
     async with asyncio.timeout(seconds):
-        return await _Rest(work, waited)
+        result: T = await _Rest(work, waited)
+        return result
 
 
 class _Rest:
