@@ -1,6 +1,7 @@
 """Estimates and what evaluation counts; figures as cel-go and Kubernetes document them in their own tables."""
 
 import time
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -206,10 +207,8 @@ def test_expressions_that_are_too_deep_or_too_long_are_refused_quickly(source: s
 def test_hostile_evaluations_end(source: str) -> None:
     program = cel.environment({"l": cel.list_of(cel.DYN), "s": cel.STRING}).compile(source)
     started = time.perf_counter()
-    try:
+    with suppress(cel.CostExceeded, cel.EvaluationError):
         program.evaluate({"l": list(range(200)), "s": "a" * 3000 + "b"})
-    except (cel.CostExceeded, cel.EvaluationError):
-        pass
     assert time.perf_counter() - started < 5
 
 

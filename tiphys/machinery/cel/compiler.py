@@ -12,6 +12,7 @@ from tiphys.machinery.cel.overloads import Overload, fits
 from tiphys.machinery.cel.values import NONE, Message, Optional
 
 Run = Callable[[Frame], Any]
+_NO_OVERLOAD: Final = "no such overload"
 
 
 def compiled(node: Node) -> Run:
@@ -85,14 +86,14 @@ def selected(value: Any, key: str) -> Any:
             raise EvaluationError(f"no such key: {key}") from None
     if type(value) is Optional:
         return _optional_selected(value.value, key) if value.present else NONE
-    raise EvaluationError("no such overload")
+    raise EvaluationError(_NO_OVERLOAD)
 
 
 def _optional_selected(value: Any, key: str) -> Optional:
     if type(value) is Optional:
         return _optional_selected(value.value, key) if value.present else NONE
     if not isinstance(value, dict):
-        raise EvaluationError("no such overload")
+        raise EvaluationError(_NO_OVERLOAD)
     return Optional(True, value[key]) if has_key(value, key) else NONE
 
 
@@ -182,7 +183,7 @@ def _tested(node: Select) -> Run:
         if type(value) is Optional:
             value = value.value if value.present else {}
         if not isinstance(value, dict):
-            raise EvaluationError("no such overload")
+            raise EvaluationError(_NO_OVERLOAD)
         return has_key(value, key)
 
     return run
@@ -267,40 +268,43 @@ def _call(node: Call) -> Run:
     if special is not None:
         made: Run = special(node, arguments)
         return made
-    given = ([node.target] if node.target else []) + node.args
-    if len(node.overloads) == 1 and all(
-        fits(param) is None or arg.type.kind not in ("dyn", "error")
-        for param, arg in zip(node.overloads[0].params, given, strict=True)
-    ):
+    if len(node.overloads) == 1:
         return _direct(node.overloads[0], arguments)
     return _dispatched(node.overloads, arguments)
 
 
+def _accept(value: Any) -> bool:
+    return True
+
+
 def _direct(one: Overload, arguments: list[Run]) -> Run:
+    """One overload fits. Values are looked at all the same: what was dyn once can be anything."""
     implementation, charge = one.implementation, one.charge
+    checks = [fits(param) or _accept for param in one.params]
     if charge is None and len(arguments) == 1:
-        argument = arguments[0]
+        argument, check = arguments[0], checks[0]
 
         def run_one(frame: Frame) -> Any:
             value = argument(frame)
             frame.cost += 1
-            return implementation(value)
+            if check(value):
+                return implementation(value)
+            raise EvaluationError(_NO_OVERLOAD)
 
         return run_one
     if charge is None and len(arguments) == 2 and one.result.kind != "list":
         first, second = arguments
+        check_first, check_second = checks
 
         def run_two(frame: Frame) -> Any:
             given, other = first(frame), second(frame)
             frame.cost += 1
-            return implementation(given, other)
+            if check_first(given) and check_second(other):
+                return implementation(given, other)
+            raise EvaluationError(_NO_OVERLOAD)
 
         return run_two
-
-    def run(frame: Frame) -> Any:
-        return called(one, frame, [argument(frame) for argument in arguments])
-
-    return run
+    return _dispatched([one], arguments)
 
 
 def called(one: Overload, frame: Frame, given: list[Any]) -> Any:
@@ -323,6 +327,6 @@ def _dispatched(overloads: list[Overload], arguments: list[Run]) -> Run:
         for one, checks in candidates:
             if all(check is None or check(value) for check, value in zip(checks, given, strict=True)):
                 return called(one, frame, given)
-        raise EvaluationError("no such overload")
+        raise EvaluationError(_NO_OVERLOAD)
 
     return run

@@ -4,7 +4,8 @@ from typing import Any, Final
 
 from tiphys.machinery.cel.errors import CostExceeded
 
-#: Items of lists and, sixteen for one, characters that are made, which CEL's cost does not count. Bounds time and memory where cost does not.
+#: Items of lists and, sixteen for one, characters that are made, which CEL's cost does not count. Bounds time and
+#: memory where cost does not.
 WORK_LIMIT: Final = 5_000_000
 
 
