@@ -5,6 +5,8 @@ import asyncio
 from tests.apiserver.extensions.crontabs import CRDS, CRONTABS, GROUP, crontab, define, eventually, gone
 from tests.apiserver.server import MERGE, STRATEGIC, Api, Lines
 
+APPLY = "application/apply-patch+yaml"
+
 
 async def test_defined_then_served(api: Api) -> None:
     crd = await define(api)
@@ -71,7 +73,11 @@ async def test_finalizers_of_objects_hold_the_definition(api: Api) -> None:
     crd = await api.ok("GET", f"{CRDS}/crontabs.{GROUP}")
     terminating = next(c for c in crd["status"]["conditions"] if c["type"] == "Terminating")
     assert (terminating["status"], terminating["reason"]) == ("True", "InstanceDeletionInProgress")
-    status, _ = await api.call("POST", CRONTABS, crontab("b"))
-    assert status == 405
+    text = "create not allowed while custom resource definition is terminating"
+    status, body = await api.call("POST", CRONTABS, crontab("b"))
+    assert (status, body["message"]) == (405, text)
+    query = {"fieldManager": "me"}
+    status, body = await api.call("PATCH", f"{CRONTABS}/b", crontab("b"), query, content_type=APPLY)
+    assert (status, body["message"]) == (405, text)
     await api.ok("PATCH", f"{CRONTABS}/a", {"metadata": {"finalizers": None}}, content_type=MERGE)
     await gone(api, f"{CRDS}/crontabs.{GROUP}")

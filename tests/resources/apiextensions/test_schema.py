@@ -52,6 +52,11 @@ REFUSED: dict[str, tuple[dict[str, Any], Any, list[str]]] = {
         4,
         ["a: Invalid value: 4: a in body should be a multiple of 3"],
     ),
+    "range of a format": (
+        {"type": "integer", "format": "int32"},
+        2**31,
+        ['<nil>: Invalid value: "": Checked value must be of type integer with format int32 in a'],
+    ),
     "enum": (TEXT | {"enum": ["x", "y"]}, "z", ['a: Unsupported value: "z": supported values: "x", "y"']),
     "format": (
         TEXT | {"format": "ipv4"},

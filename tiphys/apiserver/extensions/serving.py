@@ -18,12 +18,12 @@ from tiphys.apiserver.watch import Hub
 from tiphys.apiserver.webhooks.client import Caller, ClientConfig
 from tiphys.machinery import codec
 from tiphys.machinery.custom import CustomObject
-from tiphys.resources.rules import ALL_VERBS, Resource
+from tiphys.resources.rules import Resource
 
 #: What discovery says that one can still do with objects of a definition that goes. Objects can be changed too,
 #: or nobody could take their finalizers away.
 TERMINATING_VERBS = ("delete", "deletecollection", "get", "list", "watch")
-_NO_CREATION = tuple(verb for verb in ALL_VERBS if verb != "create")
+TERMINATING = "create not allowed while custom resource definition is terminating"
 
 
 @dataclass(slots=True)
@@ -143,20 +143,20 @@ class Serving:
 
     def _restrict(self, crd: Crd, served: Served) -> None:
         """Allow no new objects while the definition goes."""
-        if not naming.is_true(crd, naming.TERMINATING) or served.storage.row.verbs == _NO_CREATION:
+        if not naming.is_true(crd, naming.TERMINATING) or served.storage.closed:
             return
-        for endpoint in {id(one): one for one in (served.storage, *served.endpoints)}.values():
-            endpoint.row = replace(endpoint.row, verbs=_NO_CREATION)
+        for endpoint in (served.storage, *served.endpoints):
+            endpoint.closed = TERMINATING
         self._publish(crd, served)
 
     def _publish(self, crd: Crd, served: Served) -> None:
         storage = served.storage.row
-        shown = [self._published(crd, endpoint.row, storage) for endpoint in served.endpoints]
+        shown = [self._published(crd, served, endpoint.row, storage) for endpoint in served.endpoints]
         self._catalog.publish(crd.metadata.name, shown)
 
-    def _published(self, crd: Crd, row: Resource, storage: Resource) -> Published:
+    def _published(self, crd: Crd, served: Served, row: Resource, storage: Resource) -> Published:
         version = next(version for version in crd.spec.versions if version.name == row.version)
-        if row.verbs == _NO_CREATION:
+        if served.storage.closed:
             row = replace(row, verbs=TERMINATING_VERBS)
         return Published(row, kinds.props_of(crd, version), row.list_kind, storage.version)
 

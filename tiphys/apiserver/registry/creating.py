@@ -41,6 +41,10 @@ async def create_object(call: Call, obj: Any, managed: ownership.Entries | None 
     ``managed`` says who owns its fields, where that is not the writer.
     """
     endpoint = call.endpoint
+    if endpoint.closed:
+        closed = errors.MethodNotAllowed(endpoint.row.plural, "create", endpoint.row.group)
+        closed.message = endpoint.closed
+        raise closed
     metadata = obj.metadata
     if metadata.resourceVersion:
         # Kubernetes answers 500 without a reason here, and clients know the sentence.

@@ -109,6 +109,8 @@ class Endpoint:
         self.view = view or View(row)
         #: Set where another server must be asked for versions.
         self.conversion = conversion
+        #: Why nothing can be created here any more; empty while it can.
+        self.closed = ""
         #: All versions of a custom resource, which no table knows.
         self.siblings = siblings
         self.shaper = Shaper(self.view)

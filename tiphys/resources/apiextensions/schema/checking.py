@@ -92,15 +92,34 @@ def is_multiple(value: float, factor: float) -> bool:
     return (value / factor).is_integer()
 
 
+#: What fits into the formats of numbers; integers fit into 64 bits whatever their format.
+_RANGES: Final[dict[tuple[str, str], tuple[float, float]]] = {
+    ("integer", "int32"): (-(2**31), 2**31 - 1),
+    ("integer", "uint32"): (0, 2**32 - 1),
+    ("integer", "uint64"): (0, 2**64 - 1),
+    ("number", "float"): (-3.4028234663852886e38, 3.4028234663852886e38),
+}
+
+
+def range_of(schema: Schema) -> tuple[float, float] | None:
+    """The least and the greatest number of a schema's type and format; None if all fit."""
+    kind = schema.get("type") or ""
+    default = (-(2**63), 2**63 - 1) if kind == "integer" else None
+    return _RANGES.get((kind, schema.get("format") or ""), default)
+
+
 def _number(schema: Schema) -> Check | None:
     low, high, factor = schema.get("minimum"), schema.get("maximum"), schema.get("multipleOf")
-    if low is None and high is None and not factor:
+    reach = range_of(schema)
+    if low is None and high is None and not factor and reach is None:
         return None
     above, below = bool(schema.get("exclusiveMinimum")), bool(schema.get("exclusiveMaximum"))
 
     def check(value: Any) -> bool:
         if not _is_number(value):
             return True
+        if reach is not None and not reach[0] <= value <= reach[1]:
+            return False
         if low is not None and (value < low or (above and value == low)):
             return False
         if high is not None and (value > high or (below and value == high)):

@@ -87,6 +87,10 @@ def _text(schema: Schema, value: str, path: str) -> Iterator[FieldError]:
 
 
 def _number(schema: Schema, value: Any, path: str) -> Iterator[FieldError]:
+    reach = checking.range_of(schema)
+    if reach is not None and not reach[0] <= value <= reach[1]:
+        form = f"with format {schema['format']}" if schema.get("format") else "(default format)"
+        yield fields.invalid("<nil>", "", f"Checked value must be of type {schema['type']} {form} in {path}")
     factor, high, low = schema.get("multipleOf"), schema.get("maximum"), schema.get("minimum")
     if factor and not checking.is_multiple(value, factor):
         yield fields.invalid(path, value, f"{path} in body should be a multiple of {_shown(factor)}", "multipleOf")
