@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from tiphys.api import core_v1
+from tiphys.resources import checks
 from tiphys.resources.core.pod.defaults import containers_of
 
 DEPRECATED_NODE_LABELS = {
@@ -12,6 +13,20 @@ DEPRECATED_NODE_LABELS = {
     "failure-domain.beta.kubernetes.io/zone": 'deprecated since v1.17; use "topology.kubernetes.io/zone" instead',
     "beta.kubernetes.io/instance-type": 'deprecated since v1.17; use "node.kubernetes.io/instance-type" instead',
 }
+REMOVED_VOLUMES = {
+    "photonPersistentDisk": "deprecated in v1.11, non-functional in v1.16+",
+    "gitRepo": "deprecated in v1.11, and disabled by default in v1.33+",
+    "scaleIO": "deprecated in v1.16, non-functional in v1.22+",
+    "flocker": "deprecated in v1.22, non-functional in v1.25+",
+    "storageos": "deprecated in v1.22, non-functional in v1.25+",
+    "quobyte": "deprecated in v1.22, non-functional in v1.25+",
+    "glusterfs": "deprecated in v1.25, non-functional in v1.26+",
+    "cephfs": "deprecated in v1.28, non-functional in v1.31+",
+    "rbd": "deprecated in v1.28, non-functional in v1.31+",
+}
+NULL_SELECTOR = "a null labelSelector results in matching no pod"
+REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
+PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"
 
 
 def pod_spec_warnings(path: str, spec: core_v1.PodSpec) -> list[str]:
@@ -29,13 +44,67 @@ def pod_spec_warnings(path: str, spec: core_v1.PodSpec) -> list[str]:
             f"{path}.terminationGracePeriodSeconds: must be >= 0; negative values are invalid and will be treated as 1"
         )
     for index, volume in enumerate(spec.volumes or ()):
-        if volume.gitRepo is not None:
-            found.append(f"{path}.volumes[{index}].gitRepo: deprecated in v1.11, and disabled by default in v1.33+")
+        for name, words in REMOVED_VOLUMES.items():
+            if getattr(volume, name) is not None:
+                found.append(f"{path}.volumes[{index}].{name}: {words}")
+    for index, secret in enumerate(spec.imagePullSecrets or ()):
+        if not secret.name:
+            found.append(f'{path}.imagePullSecrets[{index}].name: invalid empty name ""')
+    if spec.affinity is not None:
+        _affinity(found, f"{path}.affinity", spec.affinity)
+    for index, spread in enumerate(spec.topologySpreadConstraints or ()):
+        here = f"{path}.topologySpreadConstraints[{index}]"
+        _label(found, f"{here}.topologyKey", spread.topologyKey)
+        if spread.labelSelector is None:
+            found.append(f"{here}.labelSelector: {NULL_SELECTOR}")
     for field, containers in (("initContainers", spec.initContainers or ()), ("containers", spec.containers)):
         for index, container in enumerate(containers):
             _environment(found, f"{path}.{field}[{index}]", container.env or ())
+            _fractions(found, f"{path}.{field}[{index}].resources", container.resources)
     _ports(found, path, spec)
     return found
+
+
+def _label(found: list[str], path: str, key: str) -> None:
+    if key in DEPRECATED_NODE_LABELS:
+        found.append(f"{path}: {key} is {DEPRECATED_NODE_LABELS[key]}")
+
+
+def _affinity(found: list[str], path: str, affinity: core_v1.Affinity) -> None:
+    node = affinity.nodeAffinity
+    required = node.requiredDuringSchedulingIgnoredDuringExecution if node else None
+    for index, term in enumerate(required.nodeSelectorTerms if required else ()):
+        _node_term(found, f"{path}.nodeAffinity.{REQUIRED}.nodeSelectorTerms[{index}]", term)
+    for index, preferred in enumerate((node.preferredDuringSchedulingIgnoredDuringExecution if node else None) or ()):
+        _node_term(found, f"{path}.nodeAffinity.{PREFERRED}[{index}].preference", preferred.preference)
+    for name in ("podAffinity", "podAntiAffinity"):
+        pods = getattr(affinity, name)
+        if pods is None:
+            continue
+        for index, wanted in enumerate(getattr(pods, REQUIRED) or ()):
+            _pod_term(found, f"{path}.{name}.{REQUIRED}[{index}]", wanted)
+        for index, weighted in enumerate(getattr(pods, PREFERRED) or ()):
+            _pod_term(found, f"{path}.{name}.{PREFERRED}[{index}].podAffinityTerm", weighted.podAffinityTerm)
+
+
+def _node_term(found: list[str], path: str, term: core_v1.NodeSelectorTerm) -> None:
+    for index, expression in enumerate(term.matchExpressions or ()):
+        _label(found, f"{path}.matchExpressions[{index}].key", expression.key)
+
+
+def _pod_term(found: list[str], path: str, term: core_v1.PodAffinityTerm) -> None:
+    if term.labelSelector is None:
+        found.append(f"{path}.labelSelector: {NULL_SELECTOR}")
+
+
+def _fractions(found: list[str], path: str, resources: core_v1.ResourceRequirements) -> None:
+    """Amounts of bytes that are no whole bytes: ``400m`` of memory is a slip of the pen."""
+    for field in ("limits", "requests"):
+        amounts = getattr(resources, field) or {}
+        for name in ("memory", "ephemeral-storage"):
+            amount = amounts.get(name)
+            if amount is not None and not checks.is_whole(amount):
+                found.append(f'{path}.{field}[{name}]: fractional byte value "{amount}" is invalid, must be an integer')
 
 
 def _environment(found: list[str], path: str, variables: Sequence[core_v1.EnvVar]) -> None:
