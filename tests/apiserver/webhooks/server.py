@@ -118,7 +118,8 @@ async def hooks(directory: Path, *names: str) -> AsyncIterator[Hooks]:
     context.load_cert_chain(file)
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", found.handle)
-    runner = web.AppRunner(app)
+    # A handler that never answers need not be waited for.
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context)
     await site.start()
