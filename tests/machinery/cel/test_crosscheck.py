@@ -1,4 +1,4 @@
-"""Generated expressions against another implementation: same types, same refusals, same values, errors in the same places."""
+"""Generated expressions against another implementation: the same types, refusals and values."""
 
 import math
 from typing import Any
@@ -97,7 +97,7 @@ def expressions(kind: str, depth: int) -> SearchStrategy[str]:
     below = {name: expressions(name, depth - 1).map(lambda text: f"({text})") for name in LEAVES}
 
     def filled(pattern: str) -> SearchStrategy[str]:
-        parts = [part for part in pattern.replace("}", "{").split("{")]
+        parts = pattern.replace("}", "{").split("{")
         return st.tuples(*(below[part] if part in below else st.just(part) for part in parts)).map("".join)
 
     return st.one_of(leaves, st.sampled_from(BINARY[kind]).flatmap(filled))
