@@ -1,5 +1,6 @@
 """CertificateSigningRequest."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from tiphys.api import certificates_v1
@@ -12,6 +13,8 @@ from tiphys.resources.rules import Column, Resource, Strategy, Subresource
 from tiphys.resources.strategies import FunctionStrategy
 
 SHORTEST_SECONDS = 600
+#: Conditions that are there for good, and then true.
+FINAL = ("Approved", "Denied", "Failed")
 USERS = ("username", "uid", "groups", "extra")
 
 
@@ -39,6 +42,38 @@ def validate(request: certificates_v1.CertificateSigningRequest) -> Errors:
     return errs
 
 
+def _conditions(errs: Errors, conditions: Sequence[certificates_v1.CertificateSigningRequestCondition]) -> None:
+    seen: set[str] = set()
+    for index, condition in enumerate(conditions):
+        here = f"status.conditions[{index}]"
+        if not condition.type:
+            errs.append(fields.required(f"{here}.type"))
+        statuses = ("True",) if condition.type in FINAL else ("False", "True", "Unknown")
+        checks.required_one_of(errs, f"{here}.status", condition.status, statuses)
+        other = {"Approved": "Denied", "Denied": "Approved"}.get(condition.type)
+        if other in seen:
+            detail = "Approved and Denied conditions are mutually exclusive"
+            errs.append(fields.invalid(f"{here}.type", condition.type, detail))
+        if condition.type in seen:
+            errs.append(fields.duplicate(f"{here}.type", condition.type))
+        seen.add(condition.type)
+
+
+def _decisions(
+    errs: Errors,
+    new: Sequence[certificates_v1.CertificateSigningRequestCondition],
+    old: Sequence[certificates_v1.CertificateSigningRequestCondition],
+) -> None:
+    """What was decided stays decided."""
+    for kind in FINAL:
+        before = [condition for condition in old if condition.type == kind]
+        after = [condition for condition in new if condition.type == kind]
+        if before and before != after:
+            what = "modify" if after else "remove"
+            detail = f'updates may not {what} a condition of type "{kind}"'
+            errs.append(fields.forbidden("status.conditions", detail))
+
+
 class RequestStrategy(FunctionStrategy):
     """The main endpoint; who asks is written by the API server."""
 
@@ -61,11 +96,10 @@ class ApprovalStrategy(Strategy[certificates_v1.CertificateSigningRequest]):
     def validate_update(
         self, obj: certificates_v1.CertificateSigningRequest, old: certificates_v1.CertificateSigningRequest
     ) -> list[FieldError]:
-        kinds = {condition.type for condition in obj.status.conditions or ()}
-        if {"Approved", "Denied"} <= kinds:
-            detail = "Approved and Denied conditions are mutually exclusive"
-            return [fields.invalid("status.conditions", "Denied", detail)]
-        return []
+        errs: Errors = []
+        _conditions(errs, obj.status.conditions or [])
+        _decisions(errs, obj.status.conditions or [], old.status.conditions or [])
+        return errs
 
 
 class RequestStatusStrategy(Strategy[certificates_v1.CertificateSigningRequest]):
