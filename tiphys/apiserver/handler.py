@@ -16,7 +16,7 @@ from tiphys.api import meta_v1
 from tiphys.apiserver import negotiation, protobuf
 from tiphys.apiserver.authorization.refusal import forbidden
 from tiphys.apiserver.deadline import allowed_seconds, within
-from tiphys.apiserver.flowcontrol import InFlight
+from tiphys.apiserver.flowcontrol import FlowControl, InFlight
 from tiphys.apiserver.gate import Gate, Refused
 from tiphys.apiserver.lifecycle import REFUSAL
 from tiphys.apiserver.registry import creating, deleting, reading, updating, watching
@@ -78,9 +78,17 @@ class Handler:
         self._lifecycle = seams.lifecycle
         config = services.config
         self._gate: Gate = seams.gate or InFlight(config.requests_in_flight_max, config.mutating_in_flight_max)
+        if isinstance(self._gate, FlowControl):
+            self._gate.watchers = self._watchers
         self._audit_ids = AuditIds(services.ids)
         #: Writes that go on although their client has left.
         self._detached: set[asyncio.Task[Response]] = set()
+
+    def _watchers(self, group: str, plural: str) -> int:
+        """How many watch a resource; asked for only while requests wait."""
+        endpoints = self._routes.endpoints.items()
+        hubs = {id(each.hub): each.hub for key, each in endpoints if (key[0], key[2]) == (group, plural)}
+        return sum(hub.watchers for hub in hubs.values())
 
     async def close(self) -> None:
         """Return once all writes have ended."""

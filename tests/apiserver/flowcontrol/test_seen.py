@@ -11,7 +11,7 @@ from tests.apiserver.server import MERGE, Api, config_map, serving
 from tiphys.apiserver import security
 from tiphys.apiserver.audit.config import AuditConfig
 from tiphys.apiserver.config import SecurityConfig
-from tiphys.apiserver.flowcontrol import dump
+from tiphys.apiserver.flowcontrol import FlowControl, dump
 from tiphys.apiserver.zpages import logs, pages
 
 MAPS = "/api/v1/namespaces/default/configmaps"
@@ -173,6 +173,16 @@ async def test_dumps_show_levels_queues_and_requests() -> None:
         queues = (await text(api, f"{base}/dump_queues")).splitlines()
         assert len(queues) == 1 + 64 + 64 + 16 + 3 * 128
         assert (await text(api, f"{base}/dump_requests", includeRequestDetails="1")).count("\n") == 1
+
+
+async def test_flow_control_knows_how_many_watch() -> None:
+    async with administered() as api, api.watching(MAPS) as one, api.watching(MAPS) as other:
+        await api.ok("POST", MAPS, config_map("a"))
+        await one.wait(1)
+        await other.wait(1)
+        gate = api.server._handler._gate
+        assert isinstance(gate, FlowControl)
+        assert (gate.watchers("", "configmaps"), gate.watchers("", "pods")) == (2, 0)
 
 
 async def test_the_plain_bounds_hold_where_fairness_is_switched_off() -> None:
