@@ -1,5 +1,6 @@
 """Definitions that are wrong, that fight for names, and that change."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from tests.apiserver.extensions.crontabs import (
     until,
     version,
 )
-from tests.apiserver.server import JSON_PATCH, MERGE, Api, serving
+from tests.apiserver.server import JSON_PATCH, MERGE, Api, Lines, serving
 from tiphys.store.memory import MemoryStore
 
 
@@ -205,3 +206,28 @@ async def test_versions_that_differ_in_name(api: Api) -> None:
     assert after["spec"] == before["spec"]
     assert int(after["metadata"]["resourceVersion"]) > int(before["metadata"]["resourceVersion"])
     assert await api.ok("PUT", f"{CRONTABS}/a", after) == after
+
+
+async def test_a_changed_definition_ends_its_watches_and_they_go_on_where_they_were(api: Api) -> None:
+    await define(api)
+    made = await api.ok("POST", CRONTABS, crontab())
+    response = await api.raw("GET", CRONTABS, query={"watch": "true"})
+    assert response.stream is not None
+    task = asyncio.ensure_future(response.stream(Lines()))
+    await asyncio.sleep(0)
+    await api.ok("PATCH", f"{CRONTABS}/a", {"spec": {"image": "b"}}, content_type=MERGE)
+    columns = [{"name": "Image", "type": "string", "jsonPath": ".spec.image"}]
+    ops = [{"op": "add", "path": "/spec/versions/0/additionalPrinterColumns", "value": columns}]
+    await api.ok("PATCH", f"{CRDS}/crontabs.{GROUP}", ops, content_type=JSON_PATCH)
+    await asyncio.wait_for(task, 5)
+    await api.ok("DELETE", f"{CRONTABS}/a")
+    async with api.watching(CRONTABS, resourceVersion=made["metadata"]["resourceVersion"]) as lines:
+        assert [event["type"] for event in await lines.wait(2)] == ["MODIFIED", "DELETED"]
+
+
+async def test_a_change_of_nothing_that_is_served_leaves_watches_alone(api: Api) -> None:
+    await define(api)
+    async with api.watching(CRONTABS) as lines:
+        await api.ok("PATCH", f"{CRDS}/crontabs.{GROUP}", {"metadata": {"labels": {"a": "b"}}}, content_type=MERGE)
+        await api.ok("POST", CRONTABS, crontab())
+        assert [event["type"] for event in await lines.wait(1)] == ["ADDED"]
