@@ -54,8 +54,8 @@ async def test_it_sees_what_is_about_to_be_stored(api: Admitting, remote: Hooks)
     assert shown["spec"]["serviceAccountName"] == "default"
 
 
-async def test_warnings_and_audit_annotations(api: Admitting, remote: Hooks) -> None:
-    remote.answers["a"] = lambda request: {"warnings": ["careful", "twice"], "auditAnnotations": {"why": "because"}}
+async def test_warnings(api: Admitting, remote: Hooks) -> None:
+    remote.answers["a"] = lambda request: {"warnings": ["careful", "twice"]}
     await api.configure("validating", "v", webhook(remote.config("a")))
     response = await api.raw("POST", MAPS, config_map("web"))
     assert response.status == 201

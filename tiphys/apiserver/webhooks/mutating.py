@@ -75,7 +75,7 @@ class Mutating:
             verdict = await self._calling.ask(hook, invocation, subject, mutating=True)
             changed = self._patched(hook, verdict, invocation, subject)
         except CallFailed as problem:
-            log.warning("webhook failed", extra={"webhook": hook.name, "ignored": problem.is_ignored}, exc_info=problem)
+            log.warning("%s", problem, extra={"webhook": hook.name, "ignored": problem.is_ignored})
             if not problem.is_ignored:
                 raise problem.refusal() from problem
             annotations[f"failed-open.{key}"] = hook.name

@@ -52,7 +52,7 @@ class Validating:
         try:
             await self._calling.ask(hook, invocation, subject, mutating=False)
         except CallFailed as problem:
-            log.warning("webhook failed", extra={"webhook": hook.name, "ignored": problem.is_ignored}, exc_info=problem)
+            log.warning("%s", problem, extra={"webhook": hook.name, "ignored": problem.is_ignored})
             if not problem.is_ignored:
                 return problem.refusal()
             subject.attributes.audit_annotations[ANNOTATION.format(index)] = hook.name
