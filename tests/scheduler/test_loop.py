@@ -151,4 +151,5 @@ def test_a_claim_that_waits_for_its_consumer_is_told_the_node(bound: bool) -> No
             assert cluster.get("pod/p").spec.nodeName == "node-1"
         else:
             cluster.advance("11m")
-            assert "binding volumes: context deadline exceeded" in messages(cluster, "p", "FailedScheduling")
+            told = 'running PreBind plugin "VolumeBinding": binding volumes: context deadline exceeded'
+            assert told in messages(cluster, "p", "FailedScheduling")

@@ -6,31 +6,32 @@ Source: Kubernetes docs, "Storage Classes", "Volume binding mode".
 """
 
 import asyncio
-from collections.abc import Callable
 
 from tiphys.api import core_v1
 from tiphys.base.clock import Clock
 from tiphys.client import Client
 from tiphys.resources.storage.volumes import BOUND_BY_CONTROLLER, SELECTED_NODE, is_bound
 from tiphys.scheduler.cluster import InformedVolumes
+from tiphys.scheduler.hooks import Hook, HookFailed, Wanted
 from tiphys.scheduler.plugins.volume_binding import VolumeBinding, claims_of
 from tiphys.scheduler.pods import PodInfo
 
 BIND_TIMEOUT_SECONDS = 600.0
 
 
-class NotBound(Exception):
-    """A claim has not got its volume in time."""
-
-
-class Claims:
+class Claims(Hook):
     """Reads the informers' caches; writes what a claim needs to be bound."""
+
+    name = VolumeBinding.name
 
     def __init__(self, client: Client, clock: Clock, volumes: InformedVolumes) -> None:
         self._client = client
         self._clock = clock
         self._volumes = volumes
         self._plugin = VolumeBinding(volumes)
+
+    def concerns(self, info: PodInfo) -> bool:
+        return bool(self.unbound(info))
 
     def unbound(self, info: PodInfo) -> list[core_v1.PersistentVolumeClaim]:
         """The Pod's claims that are there and wait."""
@@ -39,15 +40,15 @@ class Claims:
         found = (self._volumes.find_claim(info.namespace, name) for name, _ in claims_of(info))
         return [claim for claim in found if claim is not None and not is_bound(claim)]
 
-    async def bind(self, info: PodInfo, node: core_v1.Node, wanted: Callable[[], bool]) -> None:
-        """Return once all claims are bound, or nobody wants it any more. Raises NotBound, and what requests raise."""
+    async def pre_bind(self, info: PodInfo, node: core_v1.Node, wanted: Wanted) -> None:
+        """Return once all claims are bound, or nobody wants it any more."""
         for claim in self.unbound(info):
             await self._ask(claim, node)
         deadline = self._clock.monotonic() + BIND_TIMEOUT_SECONDS
         while wanted() and self.unbound(info):
             left = deadline - self._clock.monotonic()
             if left <= 0:
-                raise NotBound("binding volumes: context deadline exceeded")
+                raise HookFailed("binding volumes: context deadline exceeded")
             changed = asyncio.ensure_future(self._volumes.wait_changed())
             timer = asyncio.ensure_future(self._clock.sleep(left))
             try:

@@ -16,14 +16,15 @@ from tiphys.api import core_v1
 from tiphys.base.clock import Clock
 from tiphys.client import Client, Informers
 from tiphys.client.tasks import Tasks
-from tiphys.machinery import errors
-from tiphys.scheduler.claims import Claims, NotBound
+from tiphys.scheduler.binding import Binder
+from tiphys.scheduler.claims import Claims
 from tiphys.scheduler.classes import Classes
 from tiphys.scheduler.cluster import InformedVolumes, follow_budgets, follow_namespaces
 from tiphys.scheduler.config import Config
 from tiphys.scheduler.cycle import Placement, Refusal, decide, decide_nominated
 from tiphys.scheduler.events import ClusterEvent, NodeChanged, PodGone, PodPlaced
 from tiphys.scheduler.groups import Groups
+from tiphys.scheduler.hooks import Rejected
 from tiphys.scheduler.metrics import Metrics
 from tiphys.scheduler.nodes import NodeTable
 from tiphys.scheduler.pods import PodInfo, pod_info
@@ -48,17 +49,19 @@ class Scheduler:
         self._queue = SchedulingQueue(config)
         self.metrics = Metrics(self._queue.counts)
         groups, volumes = Groups(informers), InformedVolumes(informers, self._happened)
-        self._claims = Claims(client, clock, volumes)
         self._profiles = {profile.name: profile for profile in config.profiles}
         self._classes = {
             profile.name: Classes(self._nodes, profile.plugins(groups.selectors, volumes))
             for profile in config.profiles
         }
+        self._binder = Binder(self._nodes, self._queue, self._writes, self.metrics, clock, self._happened)
+        #: Pods that have a node and wait for leave to take it.
+        self.waiting = self._binder.waiting
+        built_in = (Claims(client, clock, volumes),)
+        self._hooks = {profile.name: (*built_in, *profile.hooks(self.waiting)) for profile in config.profiles}
         self._budgets = follow_budgets(informers)
         follow_namespaces(informers, self._nodes, self._happened)
         self._bindings = asyncio.Semaphore(config.bindings_max)
-        #: Pods whose binding is under way, by uid: the informer does not show their node yet.
-        self._assumed: set[str] = set()
         self._wake = asyncio.Event()
         self._tasks = Tasks()
         nodes = informers.of(core_v1.Node)
@@ -106,13 +109,13 @@ class Scheduler:
         if pod.status.phase in ("Succeeded", "Failed"):
             self._gone(uid)
         elif pod.spec.nodeName:
-            self._assumed.discard(uid)
+            self._binder.assumed.discard(uid)
             self._dequeue(uid)
             info = pod_info(pod)
             self._nodes.place(info, pod.spec.nodeName)
             self._happened(PodPlaced(info))
         elif self._is_ours(pod):
-            if uid not in self._assumed:
+            if uid not in self._binder.assumed:
                 self._enqueue(pod_info(pod))
         else:
             self._dequeue(uid)
@@ -139,7 +142,8 @@ class Scheduler:
         self._gone(pod.metadata.uid)
 
     def _gone(self, uid: str) -> None:
-        self._assumed.discard(uid)
+        self._binder.assumed.discard(uid)
+        self.waiting.reject(uid, "", "pod deleted")
         self._dequeue(uid)
         info = self._nodes.remove(uid)
         if info is not None:
@@ -149,7 +153,9 @@ class Scheduler:
         if info.nominated_node and not self._nodes.nomination(info.uid):
             # Somebody, perhaps we before a restart, has cleared a node for it.
             self._nodes.nominate(info, info.nominated_node)
-        self._queue.add(info)
+        if self._queue.find(info.uid) is None:
+            self.metrics.arrived()
+        self._queue.add(info, self._clock.monotonic())
         self._wake.set()
 
     def _dequeue(self, uid: str) -> None:
@@ -235,60 +241,34 @@ class Scheduler:
         ended = self._clock.monotonic()
         match decision:
             case Placement(node_name):
-                self._assumed.add(info.uid)
-                self._nodes.place(info, node_name)
+                self._binder.assume(info, node_name)
                 self.metrics.attempted(profile.name, "scheduled", ended - began)
-                if self._claims.unbound(info):
-                    # It may take minutes: others must not wait for it.
-                    self._bindings.release()
-                    self._tasks.start(self._bind_with_claims(info, node_name), name=f"volumes {info.key}")
-                else:
-                    self._start(self._bind(info, node_name), info)
+                self._carry_out(profile.name, info, node_name)
             case Refusal():
                 self.metrics.attempted(profile.name, "unschedulable", ended - began)
                 self._queue.refused(info.uid, ended, decision.plugins)
                 self._start(self._follow_refusal(info, decision), info)
 
-    def _start(self, work: Coroutine[Any, Any, None], info: PodInfo) -> None:
-        task = self._tasks.start(work, name=f"schedule {info.key}")
-        task.add_done_callback(lambda _: self._bindings.release())
-
-    async def _bind(self, info: PodInfo, node_name: str) -> None:
-        try:
-            await self._writes.bind(info, node_name)
-        except Refused as error:
-            self._take_back(info, error)
+    def _carry_out(self, profile: str, info: PodInfo, node_name: str) -> None:
+        """Have an assumed placement bound."""
+        hooks = [hook for hook in self._hooks[profile] if hook.concerns(info)]
+        if not hooks:
+            self._start(self._binder.bind(info, node_name), info)
             return
-        self.metrics.bound(self._queue.attempts(info.uid) + 1)
-        self._queue.remove(info.uid)
-
-    async def _bind_with_claims(self, info: PodInfo, node_name: str) -> None:
         node = self._nodes.nodes[self._nodes.rows[node_name]]
         assert node is not None
         try:
-            await self._claims.bind(info, node, lambda: info.uid in self._assumed)
-        except (*Refused, NotBound) as error:
-            self._take_back(info, error)
-            if isinstance(error, NotBound):
-                await self._writes.tell_refused(info, str(error), None)
+            self._binder.reserve(info, node, hooks)
+        except Rejected as rejection:
+            self._start(self._binder.reject(info, rejection), info)
             return
-        if info.uid in self._assumed:
-            await self._bind(info, node_name)
+        # It may take minutes: others must not wait for it.
+        self._bindings.release()
+        self._tasks.start(self._binder.bind_with(hooks, info, node), name=f"bind {info.key}")
 
-    def _take_back(self, info: PodInfo, error: Exception) -> None:
-        """The binding failed: the room on the node is free again."""
-        if info.uid not in self._assumed:
-            # Meanwhile bound by someone else, or gone: the informer has told us so.
-            return
-        self._assumed.discard(info.uid)
-        self._nodes.remove(info.uid)
-        info.node_name = ""
-        self._happened(PodGone(info))
-        if isinstance(error, errors.NotFound):
-            self._queue.remove(info.uid)
-            return
-        logger.warning("binding %s failed: %s", info.key, error)
-        self._queue.failed(info.uid, self._clock.monotonic())
+    def _start(self, work: Coroutine[Any, Any, Any], info: PodInfo) -> None:
+        task = self._tasks.start(work, name=f"schedule {info.key}")
+        task.add_done_callback(lambda _: self._bindings.release())
 
     def _follow_refusal(self, info: PodInfo, refusal: Refusal) -> Coroutine[Any, Any, None]:
         eviction = refusal.eviction

@@ -10,7 +10,10 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 _SECONDS = tuple(0.001 * 2**n for n in range(15))
+_POD_SECONDS = tuple(0.01 * 2**n for n in range(20))
 _ATTEMPTS = (1, 2, 4, 8, 16)
+#: More attempts than this are told as this many.
+_ATTEMPTS_TOLD = 16
 
 
 class Metrics:
@@ -37,6 +40,19 @@ class Metrics:
             buckets=_ATTEMPTS,
             registry=self.registry,
         )
+        self._pod_seconds = Histogram(
+            "scheduler_pod_scheduling_sli_duration_seconds",
+            "E2e latency for a pod being scheduled, from the time the pod enters the scheduling queue.",
+            ("attempts",),
+            buckets=_POD_SECONDS,
+            registry=self.registry,
+        )
+        self._incoming = Counter(
+            "scheduler_queue_incoming_pods",
+            "Number of pods added to scheduling queues by event and queue type.",
+            ("queue", "event"),
+            registry=self.registry,
+        )
         self._preemptions = Counter(
             "scheduler_preemption_attempts", "Total preemption attempts in the cluster till now", registry=self.registry
         )
@@ -46,14 +62,21 @@ class Metrics:
             buckets=tuple(2**n for n in range(7)),
             registry=self.registry,
         )
+        self._arrivals = self._incoming.labels("active", "PodAdd")
         self.registry.register(_Pending(pending))
 
     def attempted(self, profile: str, result: str, seconds: float) -> None:
         self._attempts.labels(result, profile).inc()
         self._seconds.labels(result, profile).observe(seconds)
 
-    def bound(self, attempts: int) -> None:
+    def bound(self, attempts: int, seconds: float) -> None:
+        """A Pod has its node, ``seconds`` after it was first seen."""
         self._pod_attempts.observe(attempts)
+        self._pod_seconds.labels(str(min(attempts, _ATTEMPTS_TOLD))).observe(seconds)
+
+    def arrived(self) -> None:
+        """A Pod that wants a node was seen for the first time."""
+        self._arrivals.inc()
 
     def preempted(self, victims: int) -> None:
         self._preemptions.inc()

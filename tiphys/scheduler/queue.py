@@ -22,6 +22,8 @@ from tiphys.scheduler.pods import PodInfo
 class _Entry:
     info: PodInfo
     order: int
+    #: When it was first seen.
+    since: float = 0.0
     attempts: int = 0
     #: When the last attempt ended.
     tried_at: float = 0.0
@@ -51,12 +53,12 @@ class SchedulingQueue:
         """Pods that wait, in flight excluded."""
         return len(self._in_active) + len(self._in_backoff) + len(self._unschedulable)
 
-    def add(self, info: PodInfo) -> None:
+    def add(self, info: PodInfo, now: float = 0.0) -> None:
         """A Pod that wants a node; a known one is refreshed and, if it was refused, tried again."""
         entry = self._entries.get(info.uid)
         if entry is None:
             self._counter += 1
-            self._entries[info.uid] = _Entry(info, self._counter)
+            self._entries[info.uid] = _Entry(info, self._counter, now)
             self._activate(info.uid)
             return
         entry.info = info
@@ -83,10 +85,22 @@ class SchedulingQueue:
         entry = self._entries.get(uid)
         return entry.info if entry is not None else None
 
-    def attempts(self, uid: str) -> int:
-        """Attempts that failed so far."""
+    def timing(self, uid: str) -> tuple[int, float] | None:
+        """Attempts that failed so far, and when the Pod was first seen; None for an unknown one."""
         entry = self._entries.get(uid)
-        return entry.attempts if entry is not None else 0
+        return (entry.attempts, entry.since) if entry is not None else None
+
+    def take(self, uid: str) -> PodInfo | None:
+        """Take a certain Pod out of turn, wherever it waits; None if it is unknown or in flight."""
+        if uid in self._in_active:
+            self._in_active.discard(uid)
+        elif uid in self._unschedulable:
+            self._leave_unschedulable(uid)
+        elif self._in_backoff.pop(uid, None) is None:
+            return None
+        entry = self._entries[uid]
+        entry.moves = self._moves
+        return entry.info
 
     def pop(self) -> PodInfo | None:
         """Take the next Pod, or None if none is active."""

@@ -16,6 +16,8 @@ from tiphys.scheduler.preemption import Eviction
 
 logger = logging.getLogger(__name__)
 Refused = (errors.StatusError, ConnectionError)
+#: Why a Pod is not scheduled: no node would do, or it could not be carried out.
+UNSCHEDULABLE, SCHEDULER_ERROR = "Unschedulable", "SchedulerError"
 
 
 class Writes:
@@ -37,17 +39,19 @@ class Writes:
         message = f"Successfully assigned {info.key} to {node_name}"
         self.recorder.event(info.pod, "Normal", "Scheduled", message)
 
-    async def tell_refused(self, info: PodInfo, message: str, nominated_node: str | None) -> None:
+    async def tell_refused(
+        self, info: PodInfo, message: str, nominated_node: str | None, reason: str = UNSCHEDULABLE
+    ) -> None:
         """Event and condition; ``nominated_node`` is set, or cleared if empty, or left alone if None."""
         self.recorder.event(info.pod, "Warning", "FailedScheduling", message)
         status: dict[str, object] = {}
         told = find_condition(info.pod.status.conditions, "PodScheduled")
-        if told is None or told.status != "False" or told.message != message or told.reason != "Unschedulable":
+        if told is None or told.status != "False" or told.message != message or told.reason != reason:
             since = told.lastTransitionTime if told is not None and told.status == "False" else None
             condition = core_v1.PodCondition(
                 type="PodScheduled",
                 status="False",
-                reason="Unschedulable",
+                reason=reason,
                 message=message,
                 lastTransitionTime=since or format_time(self._clock.now()),
                 observedGeneration=info.pod.metadata.generation,
