@@ -3,7 +3,7 @@
 import pytest
 
 from tests.testing.manifests import pod
-from tiphys.testing import behaviour
+from tiphys.simulation import behaviour
 
 
 def test_a_pod_runs_and_is_ready_after_its_start(cluster):

@@ -8,6 +8,7 @@ from typing import Any
 
 from tiphys.api import core_v1
 from tiphys.client import TransportError
+from tiphys.kubelet import statuspatch
 from tiphys.kubelet.context import Context
 from tiphys.machinery import codec, errors
 
@@ -15,8 +16,6 @@ logger = logging.getLogger(__name__)
 
 RETRY_SECONDS_MIN = 0.2
 RETRY_SECONDS_MAX = 10.0
-#: Lists that a strategic patch would merge where the kubelet means to replace them.
-_REPLACED = ("podIPs", "hostIPs")
 
 
 class StatusWriter:
@@ -61,7 +60,7 @@ class StatusWriter:
             while self._pending is not None:
                 status, self._pending = self._pending, None
                 new: dict[str, Any] = codec.to_builtins(status)
-                body = patch(self._uid, self._written, new)
+                body = statuspatch.patch(self._uid, self._written, new)
                 if body is None:
                     continue
                 try:
@@ -78,28 +77,6 @@ class StatusWriter:
                     wait = min(wait * 2, RETRY_SECONDS_MAX)
         finally:
             self._task = None
-
-
-def patch(uid: str, old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any] | None:
-    """What turns ``old`` into ``new``, for exactly the Pod ``uid``; None if nothing does."""
-    changed: dict[str, Any] = {}
-    for field in {*old, *new}:
-        before, after = old.get(field), new.get(field)
-        if before == after:
-            continue
-        if field == "conditions":
-            known = {c["type"]: c for c in before or ()}
-            changed[field] = [_nulled(known.get(c["type"]), c) for c in after or () if known.get(c["type"]) != c]
-        elif field in _REPLACED and after is not None and before:
-            changed[field] = [*after, {"$patch": "replace"}]
-        else:
-            changed[field] = after
-    return {"metadata": {"uid": uid}, "status": changed} if changed else None
-
-
-def _nulled(before: dict[str, Any] | None, after: dict[str, Any]) -> dict[str, Any]:
-    """``after`` with null for what it does not have any more."""
-    return {field: None for field in before or () if field not in after} | after
 
 
 def remove_tree(path: Path) -> None:

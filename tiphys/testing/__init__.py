@@ -7,19 +7,19 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tiphys.simulation.node import NodeOptions
     from tiphys.testing.cluster import Cluster
     from tiphys.testing.loop import Deadlock, VirtualLoop
-    from tiphys.testing.node import NodeOptions
     from tiphys.testing.transport import Fault
 
 __all__ = ["Cluster", "Deadlock", "Fault", "NodeOptions", "VirtualLoop"]
 
 _HOMES = {
-    "Cluster": "cluster",
-    "Deadlock": "loop",
-    "Fault": "transport",
-    "NodeOptions": "node",
-    "VirtualLoop": "loop",
+    "Cluster": "tiphys.testing.cluster",
+    "Deadlock": "tiphys.testing.loop",
+    "Fault": "tiphys.testing.transport",
+    "NodeOptions": "tiphys.simulation.node",
+    "VirtualLoop": "tiphys.testing.loop",
 }
 
 
@@ -27,4 +27,4 @@ def __getattr__(name: str) -> Any:
     """Late, because pytest imports our plugin, and with it this, in every run of whoever has tiphys installed."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    return getattr(importlib.import_module(_HOMES[name]), name)

@@ -25,11 +25,11 @@ from tiphys.client import Client, ResourceClient
 from tiphys.machinery import codec, errors
 from tiphys.resources import table
 from tiphys.resources.rules import Resource
+from tiphys.simulation.node import NodeOptions, SimulatedNode
 from tiphys.testing import expect, manifests
 from tiphys.testing.loop import VirtualLoop
 from tiphys.testing.machine import Machine, Options, template
 from tiphys.testing.manifests import Manifest
-from tiphys.testing.node import NodeOptions, SimulatedNode
 from tiphys.testing.serving import Serving
 from tiphys.testing.transport import Fault, Faults
 from tiphys.wire.exchange import UserInfo

@@ -19,12 +19,13 @@ from tiphys.controllers.config import Config as ControllersConfig
 from tiphys.controllers.loop import Controllers
 from tiphys.scheduler.config import Config as SchedulerConfig
 from tiphys.scheduler.loop import Scheduler
+from tiphys.simulation.node import NodeOptions
+from tiphys.simulation.nodes import Nodes
 from tiphys.store.interface import Event
 from tiphys.store.memory import MemoryStore
 from tiphys.testing.clock import EPOCH, LoopClock
 from tiphys.testing.invariants import Invariants
 from tiphys.testing.loop import VirtualLoop
-from tiphys.testing.node import NodeOptions, Nodes
 from tiphys.testing.transport import Faults, SimulatedTransport
 from tiphys.wire.exchange import Request, Response, UserInfo
 

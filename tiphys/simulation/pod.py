@@ -15,15 +15,15 @@ from tiphys.api import core_v1
 from tiphys.base.clock import Clock
 from tiphys.client import Client, Recorder
 from tiphys.client.tasks import Tasks
-from tiphys.kubelet import downward, restart, statuswriter, worker
+from tiphys.kubelet import downward, restart, statuspatch, worker
 from tiphys.kubelet import probes as kubelet_probes
 from tiphys.kubelet import protocol as w
 from tiphys.kubelet.facts import ContainerFact, PodFact, SandboxFact
 from tiphys.machinery import codec, errors
 from tiphys.machinery.goformat import quote
-from tiphys.testing import behaviour
-from tiphys.testing.objects import NamespaceObjects, Objects, variable_fault, volume_fault
-from tiphys.testing.probes import SimulatedProbe
+from tiphys.simulation import behaviour
+from tiphys.simulation.objects import NamespaceObjects, Objects, variable_fault, volume_fault
+from tiphys.simulation.probes import SimulatedProbe
 
 SANDBOX_SECONDS = 0.2
 PULL_FAILS_SECONDS = 0.3
@@ -359,7 +359,7 @@ class SimulatedPod:
             while self._pending is not None:
                 status, self._pending = self._pending, None
                 new: dict[str, Any] = codec.to_builtins(status)
-                body = statuswriter.patch(meta.uid, self._written, new)
+                body = statuspatch.patch(meta.uid, self._written, new)
                 if body is None:
                     continue
                 try:

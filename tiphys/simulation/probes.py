@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from tiphys.api import core_v1
 from tiphys.kubelet import probes
 from tiphys.kubelet.protocol import ProbeKind
-from tiphys.testing.behaviour import Behaviour
+from tiphys.simulation.behaviour import Behaviour
 
 
 @dataclass(slots=True)
