@@ -31,7 +31,7 @@ async def test_rule_and_message(api: Api) -> None:
     rules = [
         ORDER,
         {"rule": "self.high < 100"},
-        {"rule": "self.low >= 0", "messageExpression": "'low is wrong for ' + self.name", "fieldPath": ".low"},
+        {"rule": "self.low >= 0", "messageExpression": "'low is ' + string(self.low)", "fieldPath": ".low"},
         {"rule": "self.name != 'root'", "reason": "FieldValueForbidden", "message": "not root", "fieldPath": ".name"},
     ]
     await define(api, definition(version(schema=ruled(*rules))))
@@ -39,7 +39,7 @@ async def test_rule_and_message(api: Api) -> None:
     assert await refusal(api, low=3, high=200, name="x") == (
         'spec: Invalid value: "object": failed rule: self.high < 100'
     )
-    assert await refusal(api, low=-1, high=2, name="x") == 'spec.low: Invalid value: "object": low is wrong for x'
+    assert await refusal(api, low=-1, high=2, name="x") == 'spec.low: Invalid value: "object": low is -1'
     assert await refusal(api, low=1, high=2, name="root") == "spec.name: Forbidden: not root"
     assert await refusal(api, low=1, high=2) == (
         'spec: Invalid value: "object": no such key: name evaluating rule: not root'
@@ -114,6 +114,12 @@ REFUSED: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
             {"rule": "self == oldSelf"}]}}},
         f"{V}.properties[long].items.x-kubernetes-validations[0].rule: Invalid value: \"self == oldSelf\": oldSelf "
         f"cannot be used on the uncorrelatable portion of the schema within {V}.properties[long]",
+    ),
+    "message that costs too much": (
+        {"rule": "true", "messageExpression": "self.long.map(x, self.long.map(y, x + y).join()).join()"},
+        {"long": LONG},
+        f"{V}.x-kubernetes-validations[0].messageExpression: Forbidden: estimated messageExpression cost exceeds "
+        "budget by factor of more than 100x",
     ),
     "wrong reason": (
         {"rule": "true", "reason": "Because"},
