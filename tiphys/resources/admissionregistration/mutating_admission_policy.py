@@ -116,7 +116,7 @@ ROWS: Final = (
         categories=("api-extensions",),
         columns=(
             NAME,
-            Column("PolicyName", lambda each, now: each.spec.policyName, description="The policy that is bound."),
+            Column("PolicyName", lambda each, now: each.spec.policyName or "", description="The policy that is bound."),
             Column("ParamRef", param_ref, description="The parameters that it gets."),
             AGE,
         ),
