@@ -21,5 +21,9 @@ def param_ref(binding: Any, now: datetime) -> str:
     if reference.name:
         return f"{reference.namespace or '*'}/{reference.name}"
     if reference.selector is not None:
-        return str(selectors.from_label_selector(reference.selector))
+        try:
+            return str(selectors.from_label_selector(reference.selector))
+        except selectors.SelectorError:
+            # Nothing that was let in; whoever prints must not fail of it.
+            return UNSET
     return UNSET
