@@ -21,6 +21,8 @@ from tiphys.machinery.goformat import json_kind, quote
 
 T = TypeVar("T")
 TOO_DEEP: Final = "exceeded max depth"
+#: How deep custom objects may be nested; no schema holds built-in ones back more.
+DEPTH_MAX: Final = 300
 _MSGSPEC_ERRORS: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
@@ -102,6 +104,23 @@ def _custom(cls: type[CustomObject], value: Any, unknown: list[str]) -> CustomOb
     return obj
 
 
+def _bounded(value: Any, data: bytes = b"") -> Any:
+    """Plain data that is not nested deeper than all that walks it can follow. Raises DecodeError."""
+    if data and data.count(b"{") + data.count(b"[") <= DEPTH_MAX:
+        return value
+    level = [value]
+    for _ in range(DEPTH_MAX):
+        level = [
+            held
+            for outer in level
+            if isinstance(outer, dict | list)
+            for held in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+        if not level:
+            return value
+    raise DecodeError(TOO_DEEP, syntax=True)
+
+
 def _metadata(value: Any) -> meta_v1.ObjectMeta:
     try:
         return convert(meta_v1.ObjectMeta, value)
@@ -128,7 +147,7 @@ def decode_checked(cls: type[T], data: bytes) -> tuple[T, list[str]]:
     """The object, and its unknown and duplicate fields (``strict.problems``). Raises DecodeError."""
     if issubclass(cls, CustomObject):
         unknown: list[str] = []
-        custom: Any = _custom(cls, decode_builtins(data), unknown)
+        custom: Any = _custom(cls, _bounded(decode_builtins(data), data), unknown)
         unknown += cls.prune(custom)
         return custom, [*strict.problems(None, data), *unknown]
     try:
@@ -144,7 +163,7 @@ def decode_checked(cls: type[T], data: bytes) -> tuple[T, list[str]]:
 def decode(cls: type[T], data: bytes) -> T:
     """The object in ``data``. Raises DecodeError."""
     if issubclass(cls, CustomObject):
-        return convert(cls, decode_builtins(data))
+        return decode_checked(cls, data)[0]
     try:
         obj: T = _decoder(cls).decode(data)
     except _MSGSPEC_ERRORS:
@@ -191,7 +210,7 @@ def _decoded_leniently(data: bytes, error: Exception) -> Any:
 def convert(cls: type[T], builtins: Any) -> T:
     """The object that plain dicts and lists stand for; unknown fields and nulls are dropped. Raises DecodeError."""
     if issubclass(cls, CustomObject):
-        custom: Any = _custom(cls, builtins, [])
+        custom: Any = _custom(cls, _bounded(builtins), [])
         cls.prune(custom)
         return custom  # type: ignore[no-any-return]
     try:

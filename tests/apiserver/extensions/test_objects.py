@@ -187,3 +187,30 @@ async def test_hostile_bodies(api: Api) -> None:
         assert code in (200, 422), (spec, answer)
         code, answer = await api.call("POST", CRONTABS, crontab("x") | {"spec": spec})
         assert code == (201 if spec is None else 422), (spec, answer)
+
+
+async def test_deep_nesting_is_refused_or_kept_but_no_fault(api: Api) -> None:
+    free = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    loose = {"type": "object", "properties": {"l": {"type": "object", "additionalProperties": True}}}
+    for plural, kind, schema in (("frees", "Free", free), ("looses", "Loose", loose)):
+        names = {"plural": plural, "kind": kind}
+        await define(api, definition(version(schema=schema), plural=plural, kind=kind, names=names))
+        path = CRONTABS.replace("crontabs", plural)
+        for index, depth in enumerate((100, 400, 700, 950, 5000)):
+            for shape in ('{"a":%s}', "[%s]"):
+                nested = "1"
+                for _ in range(depth):
+                    nested = shape % nested
+                name = f"n{index}{'o' if shape[0] == '{' else 'l'}"
+                body = (
+                    f'{{"apiVersion":"{GROUP}/v1","kind":"{kind}","metadata":{{"name":"{name}"}},"l":{{"x":{nested}}}}}'
+                )
+                code, answer = await api.call("POST", path, body.encode())
+                assert code in (201, 400, 422), (depth, shape, answer)
+                query = {"fieldManager": "me"}
+                code, answer = await api.call("PATCH", f"{path}/{name}", body.encode(), query, content_type=APPLY)
+                assert code in (200, 201, 400, 409, 422), (depth, shape, answer)
+                code, answer = await api.call(
+                    "PATCH", f"{path}/{name}", b'{"metadata":{"labels":{"a":"b"}}}', content_type=MERGE
+                )
+                assert code in (200, 404), (depth, shape, answer)
