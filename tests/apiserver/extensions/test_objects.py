@@ -172,7 +172,7 @@ async def test_hostile_bodies(api: Api) -> None:
     for _ in range(500):
         deep = {"a": deep}
     code, _ = await api.call("POST", CRONTABS, crontab("x", {"cronSpec": deep}))
-    assert code == 422
+    assert code == 400
     await api.ok("POST", CRONTABS, crontab())
     for spec in (
         "x",
