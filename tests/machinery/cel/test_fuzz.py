@@ -12,7 +12,7 @@ from tiphys.machinery import cel
 
 TEXTS = [text for text, _ in VALUES] + [text for text, _ in FAULTS]
 TOKENS = sorted({token for text in TEXTS for token in re.findall(r"'[^']*'|\w+|\W", text)})
-DYNAMIC = cel.environment({name: cel.DYN for name in SCOPE})
+DYNAMIC = cel.environment(dict.fromkeys(SCOPE, cel.DYN))
 DECLARED = (cel.EvaluationError, cel.CostExceeded)
 
 
@@ -23,7 +23,7 @@ def run(text: str) -> None:
         assert error.issues
         return
     low, high = program.cost()
-    assert 0 <= low
+    assert low >= 0
     assert low <= high or high == 0
     with suppress(*DECLARED):
         program.evaluate(SCOPE, limit=100_000)

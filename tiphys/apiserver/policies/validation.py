@@ -163,6 +163,8 @@ class Evaluation:
                 message = value.strip() if isinstance(value, str) else ""
             except cel.EvaluationError:
                 message = ""
+            except cel.BudgetExceeded as error:
+                return f"failed messageExpression: {error}"
             if "\n" in message or len(message.encode()) > cel.MAX_MESSAGE_BYTES:
                 message = ""
         return message or (given.message or "").strip() or f"failed expression: {given.expression.strip()}"
