@@ -65,3 +65,18 @@ async def test_wildcards_and_unknown_kinds_are_not_checked_and_nothing_is_refuse
     (warning,) = status["typeChecking"]["expressionWarnings"]
     assert warning["warning"].startswith("/v1, Kind=ConfigMap: ERROR: <input>:1:5: undefined field 'nope'")
     await api.ok("POST", MAPS, config_map("web", {}))
+
+
+async def test_parameters_have_a_type_as_well(api: Policies) -> None:
+    kind = {"apiVersion": "v1", "kind": "ConfigMap"}
+    await api.validating(
+        "p",
+        "params.data.most == '1' && object.spec.replicas > 1",
+        "params.spec.most == 1",
+        bind=False,
+        paramKind=kind,
+        matchConstraints=DEPLOYMENTS,
+    )
+    (warning,) = (await checked(api, "p"))["typeChecking"]["expressionWarnings"]
+    assert warning["fieldRef"] == "spec.validations[1].expression"
+    assert warning["warning"].startswith("apps/v1, Kind=Deployment: ERROR: <input>:1:7: undefined field 'spec'")

@@ -32,14 +32,19 @@ class Compiled:
 class Composer:
     """Compiles expressions of one policy: each variable may use those before it."""
 
-    def __init__(self, params: bool, of: Type | None = None) -> None:
+    def __init__(self, params: bool, of: Type | None = None, params_of: Type | None = None) -> None:
         self._params = params
         self._of = of
+        self._params_of = params_of
         self._types: dict[str, Type] = {}
 
     def environment(self, *, authorizer: bool = True, structs: Mapping[str, Type] | None = None) -> cel.Environment:
         names = declarations.variables(
-            params=self._params, authorizer=authorizer, composed=dict(self._types), of=self._of
+            params=self._params,
+            authorizer=authorizer,
+            composed=dict(self._types),
+            of=self._of,
+            params_of=self._params_of,
         )
         return cel.environment(names, structs)
 

@@ -72,9 +72,15 @@ def namespace_type() -> Type:
 
 
 def variables(
-    *, params: bool, authorizer: bool = True, composed: Mapping[str, Type] | None = None, of: Type | None = None
+    *,
+    params: bool,
+    authorizer: bool = True,
+    composed: Mapping[str, Type] | None = None,
+    of: Type | None = None,
+    params_of: Type | None = None,
 ) -> dict[str, Type]:
-    """Names and types. ``of`` is the object's type where it is known, ``composed`` the policy's own variables."""
+    """Names and types. ``of`` and ``params_of`` are the types of the object and of parameters where they are known,
+    ``composed`` the policy's own variables."""
     found: dict[str, Type] = {
         "object": of or cel.DYN,
         "oldObject": of or cel.DYN,
@@ -82,7 +88,7 @@ def variables(
         "namespaceObject": namespace_type(),
     }
     if params:
-        found["params"] = cel.DYN
+        found["params"] = params_of or cel.DYN
     if authorizer:
         found["authorizer"] = cel.AUTHORIZER
         found["authorizer.requestResource"] = cel.RESOURCE_CHECK

@@ -3,7 +3,7 @@
 Source: Kubernetes docs, "Validating Admission Policy", "Type checking"; apiserver's ``typechecking.go``, by behaviour.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import product
 from typing import Any, Final, NamedTuple
 
@@ -29,22 +29,24 @@ class _Kind(NamedTuple):
 
 def warnings(policy: Any, catalog: Catalog) -> list[admissionregistration_v1.ExpressionWarning]:
     """What is wrong with validations and their messages, by field."""
-    kinds = list(_types(policy.spec, catalog))
+    kinds, params = _types(policy.spec, catalog)
+    if not kinds:
+        return []
     found: list[admissionregistration_v1.ExpressionWarning] = []
     for index, one in enumerate(policy.spec.validations or ()):
         for name in ("expression", "messageExpression"):
             text = getattr(one, name)
-            warning = _checked(policy.spec, kinds, text) if text else ""
+            warning = _checked(policy.spec, kinds, params, text) if text else ""
             if warning:
                 path = f"spec.validations[{index}].{name}"
                 found.append(admissionregistration_v1.ExpressionWarning(fieldRef=path, warning=warning))
     return found
 
 
-def _checked(spec: Any, kinds: Sequence[tuple[_Kind, Type]], text: str) -> str:
+def _checked(spec: Any, kinds: Sequence[tuple[_Kind, Type]], params: Type | None, text: str) -> str:
     lines = []
     for kind, type_ in kinds:
-        composer = Composer(spec.paramKind is not None, of=type_)
+        composer = Composer(spec.paramKind is not None, of=type_, params_of=params)
         for variable in spec.variables or ():
             composer.add(variable.name, variable.expression)
         fault = compiled.compile_one(composer.environment(), text).fault
@@ -53,17 +55,30 @@ def _checked(spec: Any, kinds: Sequence[tuple[_Kind, Type]], text: str) -> str:
     return "\n".join(lines)
 
 
-def _types(spec: Any, catalog: Catalog) -> Iterator[tuple[_Kind, Type]]:
-    """The kinds that the rules name without a ``*``, as far as their schemas are known, at most ten."""
+def _types(spec: Any, catalog: Catalog) -> tuple[list[tuple[_Kind, Type]], Type | None]:
+    """The kinds that the rules name without a ``*``, as far as their schemas are known, at most ten; and the
+    parameters' type, if it is known."""
     served = sorted(_served(spec, catalog).items(), key=lambda item: item[0])[:TYPES_MAX]
     if not served:
-        return
+        return [], None
     documents = schemas.definitions()
-    for kind, one in served:
-        schema = one.schema if one.schema is not None else _built_in(documents, kind)
-        type_ = cel.schema_type(schema, root=True) if schema else None
-        if type_ is not None:
-            yield kind, type_
+    found = [(kind, type_) for kind, one in served if (type_ := _type(documents, kind, one)) is not None]
+    return found, _params(spec.paramKind, catalog, documents)
+
+
+def _params(kind: Any, catalog: Catalog, documents: dict[str, Any]) -> Type | None:
+    if kind is None:
+        return None
+    group, _, version = (kind.apiVersion or "").rpartition("/")
+    for one in catalog.served(group, version):
+        if one.row.kind == kind.kind:
+            return _type(documents, _Kind(group, version, one.row.kind), one)
+    return None
+
+
+def _type(documents: dict[str, Any], kind: _Kind, one: Published) -> Type | None:
+    schema = one.schema if one.schema is not None else _built_in(documents, kind)
+    return cel.schema_type(schema, root=True) if schema else None
 
 
 def _served(spec: Any, catalog: Catalog) -> dict[_Kind, Published]:
