@@ -385,7 +385,7 @@ def made(node: Node, obj: Any, excluded: Fields) -> Fields:
     return found
 
 
-@cache
+@lru_cache(maxsize=1024)
 def _zero(cls: Any) -> Any:
     return cls()
 

@@ -56,6 +56,14 @@ async def test_rules_wait_for_values_that_fit(api: Api) -> None:
     )
 
 
+async def test_rules_are_run_beside_faults_that_they_can_live_with(api: Api) -> None:
+    await define(api, definition(version(schema=ruled(ORDER, low={"type": "integer", "minimum": 0}))))
+    assert await refusal(api, low=-1, high=-2) == (
+        "[spec.low: Invalid value: -1: spec.low in body should be greater than or equal to 0, "
+        'spec: Invalid value: "object": low is above high]'
+    )
+
+
 async def test_transitions(api: Api) -> None:
     rules: list[dict[str, Any]] = [
         {"rule": "self.low >= oldSelf.low", "message": "low only grows"},

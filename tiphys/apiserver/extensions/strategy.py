@@ -3,6 +3,7 @@
 from typing import Any, Protocol
 
 from tiphys.apiserver.extensions.scaling import CustomScaling
+from tiphys.machinery import fields
 from tiphys.machinery.custom import CustomObject
 from tiphys.machinery.fields import FieldError
 from tiphys.resources.apiextensions.schema.compiled import Schema
@@ -17,7 +18,7 @@ class Rules(Protocol):
 
 
 class CustomStrategy(Strategy[Any]):
-    """The main endpoint. ``rules`` are run only on objects whose values fit the schema."""
+    """The main endpoint. ``rules`` are run only on objects whose values have the schema's form."""
 
     unconditional_update = False
 
@@ -54,12 +55,15 @@ class CustomStrategy(Strategy[Any]):
         if self.scaling is not None:
             found += self.scaling.problems(obj)
         if self._rules is not None:
-            found += self._rules.problems(obj, old) if not found else [_UNCHECKED]
+            blocked = any(problem.type in _BLOCKING for problem in found)
+            found += [_UNCHECKED] if blocked else self._rules.problems(obj, old)
         return found
 
 
+#: Faults after which rules could not rely on what they read.
+_BLOCKING = frozenset({fields.NOT_SUPPORTED, fields.REQUIRED, fields.TOO_LONG, fields.TOO_MANY, fields.TYPE_INVALID})
 _UNCHECKED = FieldError(
-    "FieldValueInvalid",
+    fields.INVALID,
     "<nil>",
     None,
     "some validation rules were not checked because the object was invalid; "
