@@ -205,3 +205,11 @@ def test_escaping(name: str, spelled: str | None) -> None:
     assert cel.escape(name) == spelled
     if spelled:
         assert cel.unescape(spelled) == name
+
+
+def test_values_of_kubernetes_types_can_be_bound() -> None:
+    """As device selectors do: attributes are versions and texts, capacities are quantities."""
+    environment = cel.environment({"capacity": cel.map_of(cel.STRING, cel.QUANTITY), "version": cel.SEMVER})
+    program = environment.compile("capacity['memory'].isGreaterThan(quantity('1Gi')) && version.major() == 2")
+    values = {"capacity": {"memory": cel.quantity_value("2Gi")}, "version": cel.semver_value("2.0.1")}
+    assert program.evaluate(values) is True

@@ -15,6 +15,7 @@ from tiphys.machinery.cel.errors import (
     ReturnTypeError,
 )
 from tiphys.machinery.cel.escaping import escape, unescape
+from tiphys.machinery.cel.library.quantities import quantity_value, semver_value
 from tiphys.machinery.cel.limits import (
     CRD_TOTAL_LIMIT,
     MATCH_CONDITIONS_BUDGET,
@@ -46,6 +47,8 @@ from tiphys.machinery.cel.values import Duration, Message, Optional, Timestamp, 
 
 AUTHORIZER = opaque("kubernetes.authorization.Authorizer")
 RESOURCE_CHECK = opaque("kubernetes.authorization.ResourceCheck")
+QUANTITY = opaque("kubernetes.Quantity")
+SEMVER = opaque("kubernetes.Semver")
 
 
 def environment(variables: Mapping[str, Type], structs: Mapping[str, Type] | None = None) -> Environment:
@@ -66,9 +69,11 @@ __all__ = [
     "MAX_MESSAGE_BYTES",
     "NULL",
     "PER_CALL_LIMIT",
+    "QUANTITY",
     "RESOURCE_CHECK",
     "RULE_ESTIMATE_LIMIT",
     "RUNTIME_BUDGET",
+    "SEMVER",
     "STRING",
     "TIMESTAMP",
     "UINT",
@@ -94,6 +99,8 @@ __all__ = [
     "object_of",
     "opaque",
     "optional_of",
+    "quantity_value",
     "schema_type",
+    "semver_value",
     "unescape",
 ]

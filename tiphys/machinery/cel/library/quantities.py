@@ -21,7 +21,8 @@ class Quantity(Opaque):
         return bool(self.amount == other.amount)
 
 
-def _quantity(text: str) -> Quantity:
+def quantity_value(text: str) -> Quantity:
+    """A quantity as a value of expressions. Raises EvaluationError."""
     try:
         return Quantity(quantity.parse(text))
     except quantity.QuantityError as error:
@@ -96,7 +97,8 @@ def _parse_semver(text: str, normalize: bool) -> Semver | None:
     return Semver((int(match[1]), int(match[2]), int(match[3])), pre)
 
 
-def _semver(text: str, normalize: bool = False) -> Semver:
+def semver_value(text: str, normalize: bool = False) -> Semver:
+    """A version as a value of expressions. Raises EvaluationError."""
     found = _parse_semver(text, normalize)
     if found is None:
         raise EvaluationError(f'parse error: invalid semver "{text}"')
@@ -111,7 +113,7 @@ _Q: Final = "kubernetes.Quantity"
 _S: Final = "kubernetes.Semver"
 
 ROWS: Final[tuple[tuple[Any, ...], ...]] = (
-    ("quantity", "string_to_quantity", f"string -> {_Q}", _quantity, text_charge),
+    ("quantity", "string_to_quantity", f"string -> {_Q}", quantity_value, text_charge),
     ("isQuantity", "is_quantity_string", "string -> bool", _is_quantity, text_charge),
     (".sign", "quantity_sign", f"{_Q} -> int", lambda one: _sign(one.amount)),
     (".isInteger", "quantity_is_integer", f"{_Q} -> bool", _is_integer),
@@ -124,8 +126,8 @@ ROWS: Final[tuple[tuple[Any, ...], ...]] = (
     (".add", "quantity_add_int", f"{_Q}, int -> {_Q}", lambda a, b: Quantity(a.amount + b)),
     (".sub", "quantity_sub", f"{_Q}, {_Q} -> {_Q}", lambda a, b: Quantity(a.amount - b.amount)),
     (".sub", "quantity_sub_int", f"{_Q}, int -> {_Q}", lambda a, b: Quantity(a.amount - b)),
-    ("semver", "string_to_semver", f"string -> {_S}", _semver, text_charge),
-    ("semver", "string_bool_to_semver", f"string, bool -> {_S}", _semver, text_charge),
+    ("semver", "string_to_semver", f"string -> {_S}", semver_value, text_charge),
+    ("semver", "string_bool_to_semver", f"string, bool -> {_S}", semver_value, text_charge),
     (
         "isSemver",
         "is_semver_string",
