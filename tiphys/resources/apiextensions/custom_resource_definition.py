@@ -3,6 +3,8 @@
 from datetime import datetime
 from typing import Any, Final
 
+import msgspec
+
 from tiphys.api import apiextensions_v1
 from tiphys.machinery import conditions
 from tiphys.machinery.fields import FieldError
@@ -46,7 +48,7 @@ class DefinitionStrategy(Strategy[Crd]):
         _note_storage(obj)
 
     def prepare_for_update(self, obj: Crd, old: Crd) -> None:
-        obj.status = old.status
+        obj.status = msgspec.structs.replace(old.status)
         obj.metadata.generation = (old.metadata.generation or 0) + (obj.spec != old.spec)
         _note_storage(obj)
 
