@@ -12,6 +12,7 @@ from tiphys.network import ranges
 
 KUBELET_PORT = 10250
 KUBELET_PORTS_MAX = 100
+SCHEDULER_PORT = 10259
 
 
 def new_config(cluster: Cluster, port: int) -> ClusterConfig:
@@ -34,6 +35,11 @@ def new_config(cluster: Cluster, port: int) -> ClusterConfig:
     )
 
 
+def scheduler_port(cluster: Cluster) -> int:
+    """A free port for what the scheduler tells of itself."""
+    return _free_port(SCHEDULER_PORT, {other.scheduler_port for other in _others(cluster)}, "the scheduler")
+
+
 def _others(cluster: Cluster) -> Iterator[ClusterConfig]:
     """Configurations of the machine's other clusters; one that cannot be read is nobody's rival."""
     for other in all_clusters():
@@ -42,11 +48,11 @@ def _others(cluster: Cluster) -> Iterator[ClusterConfig]:
                 yield other.load()
 
 
-def _free_port(first: int, taken: Container[int]) -> int:
+def _free_port(first: int, taken: Container[int], purpose: str = "the kubelet") -> int:
     for port in range(first, first + KUBELET_PORTS_MAX):
         if port not in taken and port_problem(port) is None:
             return port
-    raise UserError(f"none of the ports {first} to {first + KUBELET_PORTS_MAX - 1} is free for the kubelet")
+    raise UserError(f"none of the ports {first} to {first + KUBELET_PORTS_MAX - 1} is free for {purpose}")
 
 
 def port_problem(port: int) -> str | None:

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -43,6 +44,10 @@ class ClusterConfig(msgspec.Struct, kw_only=True):
     cluster_domain: str = "cluster.local"
     #: Flags of kube-apiserver, ``name=value``.
     apiserver_args: list[str] = []
+    #: Where the scheduler tells of itself; 0, in clusters made before it did, for nowhere.
+    scheduler_port: int = 0
+    #: A KubeSchedulerConfiguration as it was read; none for the defaults.
+    scheduler_config: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tiphys.scheduler.config import Config
-from tiphys.scheduler.functions import FunctionPlugin, imported
+from tiphys.scheduler.functions import HOOK_POINTS, FunctionHook, FunctionPlugin, imported
 from tiphys.scheduler.plugins.inter_pod_affinity import InterPodAffinity
 from tiphys.scheduler.plugins.interface import Plugin
 from tiphys.scheduler.plugins.node_resources import (
@@ -33,7 +33,7 @@ from tiphys.scheduler.plugins.node_resources import (
 from tiphys.scheduler.plugins.pod_topology_spread import SYSTEM_DEFAULTS, Default, Groups, PodTopologySpread
 from tiphys.scheduler.plugins.registry import BUILT_IN, PLUGINS
 from tiphys.scheduler.plugins.volume_binding import VolumeBinding, Volumes
-from tiphys.scheduler.profiles import Profile
+from tiphys.scheduler.profiles import MakeHooks, Profile
 
 API_VERSION = "kubescheduler.config.k8s.io/v1"
 KIND = "KubeSchedulerConfiguration"
@@ -90,7 +90,17 @@ def _profile(path: str, profile: Object) -> Profile:
     preempts = all(
         _switch(plugins.get(point) or {}, "DefaultPreemption", True) for point in ("multiPoint", "postFilter")
     )
-    return Profile(profile.get("schedulerName") or "default-scheduler", make, preempts)
+    return Profile(profile.get("schedulerName") or "default-scheduler", make, preempts, _hooks(plugins))
+
+
+def _hooks(points: Object) -> MakeHooks:
+    """Functions of one's own that have a say after the decision, by the name they are given under."""
+    functions: dict[str, dict[str, Any]] = {}
+    for point in HOOK_POINTS:
+        for entry in (points.get(point) or {}).get("enabled") or ():
+            if ":" in (name := entry.get("name", "")):
+                functions.setdefault(name, {})[point] = imported(name)
+    return lambda waiting: [FunctionHook(name, given, waiting) for name, given in functions.items()]
 
 
 def _arguments(path: str, configs: Sequence[Object]) -> dict[str, Object]:
@@ -140,12 +150,14 @@ def _own(path: str, points: Object) -> list[Plugin]:
             name, where = entry.get("name", ""), f"{path}.{point}.enabled[{number}]"
             if name in known:
                 continue
-            if ":" not in name or point not in ("filter", "score"):
+            if ":" not in name or point not in ("filter", "score", *HOOK_POINTS):
                 raise ConfigurationError(f'{where}: Invalid value: "{name}": no such plugin')
             try:
                 function = imported(name)
             except (ImportError, AttributeError) as error:
                 raise ConfigurationError(f'{where}: Invalid value: "{name}": {error}') from error
+            if point in HOOK_POINTS:
+                continue
             weight = int(entry.get("weight") or 1)
             made = {"filter_function": function} if point == "filter" else {"score_function": function}
             found.append(FunctionPlugin(name, **made, weight=weight))

@@ -5,17 +5,20 @@
 
     Profile("default-scheduler", with_functions(filter_plugin("Fridays", not_on_fridays)))
 
-A function sees a Pod and a node and nothing else, so its answer is kept until the node changes.
+A function that filters or scores sees a Pod and a node and nothing else, so its answer is kept until the node
+changes. One that reserves, permits or runs beside the binding is called once for each Pod that has got a node.
 """
 
 import importlib
-from collections.abc import Callable, Sequence
+import inspect
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from tiphys.api import core_v1
 from tiphys.machinery import codec
+from tiphys.scheduler.hooks import Hook, HookFailed, Rejected, Wait, Wanted
 from tiphys.scheduler.nodes import Bools, Ints, NodeTable
 from tiphys.scheduler.plugins.interface import Plugin, Rows
 from tiphys.scheduler.plugins.pod_topology_spread import Groups
@@ -23,11 +26,21 @@ from tiphys.scheduler.plugins.registry import default_plugins
 from tiphys.scheduler.plugins.volume_binding import Volumes
 from tiphys.scheduler.pods import PodInfo
 from tiphys.scheduler.profiles import MakePlugins
+from tiphys.scheduler.waiting import Waiting
 
 #: Why the Pod must not go to the node, or nothing.
 Filter = Callable[[core_v1.Pod, core_v1.Node], str | None]
 #: 0 to 100 points.
 Score = Callable[[core_v1.Pod, core_v1.Node], int]
+#: Why the Pod does not get the node after all, or nothing. With an attribute ``unreserve``, that takes it back.
+Reserve = Callable[[core_v1.Pod, core_v1.Node], str | None]
+#: The same; or a wait that is ended through ``Waiting``.
+Permit = Callable[[core_v1.Pod, core_v1.Node, Waiting], str | Wait | None]
+#: May be ``async``; raises to have the Pod tried again.
+PreBind = Callable[[core_v1.Pod, core_v1.Node], Awaitable[None] | None]
+PostBind = PreBind
+#: Extension points that are functions of a hook.
+HOOK_POINTS = ("reserve", "permit", "preBind", "postBind")
 
 
 class FunctionPlugin(Plugin):
@@ -61,6 +74,48 @@ class FunctionPlugin(Plugin):
         assert self._score is not None
         points = [self._score(info.pod, node) if (node := nodes.nodes[row]) is not None else 0 for row in rows.tolist()]
         return np.clip(np.array(points, np.int64), 0, 100)
+
+
+class FunctionHook(Hook):
+    """Calls the functions of one plugin, by extension point."""
+
+    def __init__(self, name: str, functions: Mapping[str, Any], waiting: Waiting) -> None:
+        self.name = name
+        self._functions = functions
+        self._waiting = waiting
+
+    def reserve(self, info: PodInfo, node: core_v1.Node) -> None:
+        function: Reserve | None = self._functions.get("reserve")
+        if function is not None and (reason := function(info.pod, node)):
+            raise Rejected(self.name, reason)
+
+    def unreserve(self, info: PodInfo, node: core_v1.Node) -> None:
+        undo = getattr(self._functions.get("reserve"), "unreserve", None)
+        if undo is not None:
+            undo(info.pod, node)
+
+    def permit(self, info: PodInfo, node: core_v1.Node) -> Wait | None:
+        function: Permit | None = self._functions.get("permit")
+        verdict = function(info.pod, node, self._waiting) if function is not None else None
+        if isinstance(verdict, str) and verdict:
+            raise Rejected(self.name, verdict)
+        return verdict if isinstance(verdict, Wait) else None
+
+    async def pre_bind(self, info: PodInfo, node: core_v1.Node, wanted: Wanted) -> None:
+        try:
+            await self._call("preBind", info, node)
+        except Exception as error:
+            # Whatever a function of the user's own raises is the Pod's failure and nobody else's.
+            raise HookFailed(str(error)) from error
+
+    async def post_bind(self, info: PodInfo, node: core_v1.Node) -> None:
+        await self._call("postBind", info, node)
+
+    async def _call(self, point: str, info: PodInfo, node: core_v1.Node) -> None:
+        function: PreBind | None = self._functions.get(point)
+        result = function(info.pod, node) if function is not None else None
+        if inspect.isawaitable(result):
+            await result
 
 
 def filter_plugin(name: str, function: Filter) -> Plugin:

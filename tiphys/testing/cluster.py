@@ -48,8 +48,9 @@ class Cluster:
         namespace: str = "default",
         node: NodeOptions | None = None,
         calm: float = 1.0,
+        **more: Any,
     ) -> None:
-        self.options = Options(nodes, seed, node or NodeOptions(), calm)
+        self.options = Options(nodes, seed, node or NodeOptions(), calm, **more)
         #: Where objects are that name no namespace.
         self.namespace = namespace
         self._loop = VirtualLoop()

@@ -51,6 +51,10 @@ class Options:
     node: NodeOptions = field(default_factory=NodeOptions)
     #: Multiplies the periods of heartbeats and of how long silence is borne; for long spans of time.
     calm: float = 1.0
+    scheduler: SchedulerConfig = field(default_factory=SchedulerConfig)
+    #: Feature gates and versions that are off by default and are wanted.
+    feature_gates: tuple[str, ...] = ()
+    runtime_config: tuple[str, ...] = ()
 
 
 class Machine:
@@ -69,6 +73,7 @@ class Machine:
         self.api: ApiServer
         self.nodes: Nodes
         self.invariants: Invariants
+        self.scheduler: Scheduler
         self._ids = Ids(self.random("apiserver"))
         self._starts = 0
         self._listening = False
@@ -146,7 +151,12 @@ class Machine:
             await stack.aclose()
 
     async def _start_server(self, stack: AsyncExitStack) -> list[Coroutine[Any, Any, None]]:
-        config = ApiServerConfig(watch_timeout_seconds_min=NEVER, bookmark_period_seconds=NEVER)
+        config = ApiServerConfig(
+            watch_timeout_seconds_min=NEVER,
+            bookmark_period_seconds=NEVER,
+            feature_gates=dict.fromkeys(self.options.feature_gates, True),
+            runtime_config=dict.fromkeys(self.options.runtime_config, True),
+        )
         self.api = await stack.enter_async_context(ApiServer(config, self.store, self.clock, self._ids, seams()))
         self._listening = True
         return [self.api.wait()]
@@ -159,7 +169,7 @@ class Machine:
         controllers = Controllers(self._controllers_config(), manager, self.clock, Ids(random), random, informers)
         scheduling = self.client("scheduler", SCHEDULER)
         chance = self.random(f"scheduler {self._starts}")
-        scheduler = Scheduler(SchedulerConfig(), scheduling, informers, self.clock, chance)
+        scheduler = self.scheduler = Scheduler(self.options.scheduler, scheduling, informers, self.clock, chance)
         await stack.enter_async_context(informers)
         await stack.enter_async_context(controllers)
         await stack.enter_async_context(scheduler)

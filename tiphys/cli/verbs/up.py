@@ -4,19 +4,20 @@ import asyncio
 import os
 import sys
 import traceback
+from pathlib import Path
 
 import click
 
 from tiphys.apiserver import flags
 from tiphys.apiserver import kubeconfig as kubeconfigs
 from tiphys.cli import identities, options
-from tiphys.cli.choose import new_config, port_problem
+from tiphys.cli.choose import new_config, port_problem, scheduler_port
 from tiphys.cli.cluster import STATE_ROOT, Cluster, ClusterConfig, exclusive
 from tiphys.cli.errors import UserError
 from tiphys.cli.progress import Progress
 from tiphys.cli.readiness import wait_ready
 from tiphys.cli.supervisor import child, process, remote, table
-from tiphys.cli.supervisor.components import apiserver
+from tiphys.cli.supervisor.components import apiserver, controllers
 from tiphys.cli.supervisor.loop import Supervisor
 
 DEFAULT_PORT = 6443
@@ -37,8 +38,19 @@ FAILED_STARTS = 4
     metavar="NAME=VALUE",
     help="A flag of kube-apiserver; may be repeated, and replaces those of earlier starts.",
 )
+@click.option(
+    "--scheduler-config",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="A KubeSchedulerConfiguration; kept until another is given.",
+)
 def command(
-    name: str, data_dir: str | None, kubeconfig: str | None, port: int | None, apiserver_args: tuple[str, ...]
+    name: str,
+    data_dir: str | None,
+    kubeconfig: str | None,
+    port: int | None,
+    apiserver_args: tuple[str, ...],
+    scheduler_config: Path | None,
 ) -> None:
     """Start a cluster and wait until it is ready.
 
@@ -60,6 +72,7 @@ def command(
     with exclusive(cluster.data / "up.lock"):
         try:
             config = _configured(cluster, port, list(apiserver_args))
+            _configure_scheduler(cluster, config, scheduler_config)
         except UserError:
             if not cluster.exists:
                 # Nothing was made yet that a later attempt could go on with.
@@ -109,6 +122,20 @@ def _configured(cluster: Cluster, port: int | None, apiserver_args: list[str]) -
         _check_arguments(cluster, config)
         cluster.save(config)
     return config
+
+
+def _configure_scheduler(cluster: Cluster, config: ClusterConfig, file: Path | None) -> None:
+    """Take over another configuration, and choose a port if there is none yet."""
+    document = controllers.scheduler_document(file) if file is not None else config.scheduler_config
+    if document != config.scheduler_config and remote.find_status(cluster) is not None:
+        raise UserError(
+            f'cluster "{cluster.name}" runs with another scheduler configuration; to change it: '
+            f"tiphys down --name {cluster.name}"
+        )
+    port = config.scheduler_port or scheduler_port(cluster)
+    if (document, port) != (config.scheduler_config, config.scheduler_port):
+        config.scheduler_config, config.scheduler_port = document, port
+        cluster.save(config)
 
 
 def _check_arguments(cluster: Cluster, config: ClusterConfig) -> None:
