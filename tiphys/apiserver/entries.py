@@ -93,7 +93,9 @@ class Entry:
         cut = len(b'"metadata":{"resourceVersion":"",') + len(str(self.revision))
         tail = b'"metadata":{"resourceVersion":"%d",%b' % (revision, self.tail[cut:])
         copy = Entry(self.row, self.head, self.key, revision, tail)
-        copy.origin = self.origin or self
+        if self.memo:
+            # What a webhook has converted is kept there; otherwise nothing is to be held on to.
+            copy.origin = self.origin or self
         return copy
 
 

@@ -176,8 +176,9 @@ def decode(cls: type[T], data: bytes) -> T:
 def decode_fitting(cls: type[T], data: bytes) -> T | None:
     """The object, or None if ``decode`` would have to drop or refuse something."""
     if issubclass(cls, CustomObject):
-        found = decode_checked(cls, data)
-        return None if found[1] else found[0]
+        unknown: list[str] = []
+        custom: Any = _custom(cls, _bounded(decode_builtins(data), data), unknown)
+        return None if cls.prune(custom) or unknown else custom
     try:
         obj: T = _decoder(cls).decode(data)
     except _MSGSPEC_ERRORS:
