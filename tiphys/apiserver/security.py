@@ -99,6 +99,7 @@ class Security:
         self.admission = admission.build(
             security, admission.Tools(objects, ids, clock, self.rbac, self.authorizer, self.catalog)
         )
+        self.flow.metrics.add(self.admission.meters.lines)
         self._authenticators = authenticators.build(security, config, objects, clock, ids)
         self.tokens = self._authenticators.authenticators.service_accounts
         self.authentication = Authentication(self._authenticators.authenticators, Impersonation(self.authorizer))

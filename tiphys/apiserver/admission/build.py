@@ -37,6 +37,7 @@ def build(config: SecurityConfig, tools: Tools) -> Chain:
         [make(calling) for name, make in mutators.items() if name in names],
         [make(calling) for name, make in validators.items() if name in names],
         closing=[*(caller.close for caller in callers.values()), policies.reporter(calling).close],
+        meters=calling.meters,
     )
 
 

@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple
 from tiphys.apiserver.admission import table
 from tiphys.apiserver.admission.certificates import CertificateRequester
 from tiphys.apiserver.admission.escalation import Escalation
+from tiphys.apiserver.admission.meters import Meters
 from tiphys.apiserver.admission.plugin import Mutator, Plugin, Reinvocation, Tools, Validator
 from tiphys.apiserver.seams import Attributes
 
@@ -57,7 +58,9 @@ class Chain:
         mutators: Sequence[Mutator] = (),
         validators: Sequence[Validator] = (),
         closing: Sequence[Callable[[], Awaitable[None]]] = (),
+        meters: Meters | None = None,
     ) -> None:
+        self.meters = meters or Meters()
         names = table.chosen() if names is None else names
         # Not Kubernetes' plugins but its registries' own: they are not switched off, and come first.
         own: list[Plugin] = [CertificateRequester.made(tools), Escalation.made(tools)]

@@ -4,6 +4,7 @@ import logging
 from dataclasses import dataclass
 from typing import Any, Final
 
+from tiphys.apiserver.admission.meters import ADMIT, CALLING_ERROR, NO_ERROR, VALIDATING, Meters
 from tiphys.apiserver.admission.plugin import Tools
 from tiphys.apiserver.seams import Attributes
 from tiphys.apiserver.webhooks import matching, review
@@ -44,6 +45,7 @@ class Calling:
     caller: Caller
     rows: Rows
     conditions: Conditions
+    meters: Meters
 
     def subject(self, attributes: Attributes, obj: Any, old: Any, *, pending: bool) -> Subject:
         """The request's object as webhooks see it."""
@@ -73,10 +75,35 @@ class Calling:
 
     async def ask(self, hook: Hook, invocation: Invocation, subject: Subject, *, mutating: bool) -> review.Verdict:
         """What the webhook says. Raises CallFailed, and StatusError if it refuses or may not be asked."""
+        if subject.attributes.dry_run and hook.webhook.sideEffects not in WITHOUT_EFFECTS:
+            raise errors.BadRequest(f"admission webhook {quote(hook.name)} does not support dry run")
+        clock, kind = self.tools.clock, ADMIT if mutating else VALIDATING
+        start = clock.monotonic()
+        operation = subject.attributes.operation
+        refused: errors.StatusError | None = None
+        code = 0
+        try:
+            verdict = await self._answer(hook, invocation, subject, mutating=mutating)
+            code = 200
+            refused = None if verdict.allowed else review.refusal(hook.name, verdict.status)
+        except CallFailed as problem:
+            if problem.is_ignored:
+                self.meters.failed_open(hook.name, kind)
+            else:
+                self.meters.rejected(hook.name, kind, operation, CALLING_ERROR, 0)
+            raise
+        finally:
+            code = refused.code if refused is not None else code
+            self.meters.asked(hook.name, kind, operation, code, code != 200, clock.monotonic() - start)
+        if refused is not None:
+            self.meters.rejected(hook.name, kind, operation, NO_ERROR, refused.code)
+            raise refused
+        return verdict
+
+    async def _answer(self, hook: Hook, invocation: Invocation, subject: Subject, *, mutating: bool) -> review.Verdict:
+        """Raises CallFailed."""
         webhook = hook.webhook
         attributes = subject.attributes
-        if attributes.dry_run and webhook.sideEffects not in WITHOUT_EFFECTS:
-            raise errors.BadRequest(f"admission webhook {quote(hook.name)} does not support dry run")
         uid = self.tools.ids.uid()
         try:
             version = review.version_of(webhook.admissionReviewVersions)
@@ -96,6 +123,4 @@ class Calling:
         for key, value in verdict.annotations.items():
             attributes.audit_annotations[f"{hook.name}/{key}"] = value
         attributes.warnings.extend(verdict.warnings)
-        if not verdict.allowed:
-            raise review.refusal(hook.name, verdict.status)
         return verdict

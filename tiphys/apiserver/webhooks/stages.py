@@ -1,5 +1,6 @@
 """Both stages over one client, as the chain is given them."""
 
+from tiphys.apiserver.admission.meters import Meters
 from tiphys.apiserver.admission.plugin import Tools
 from tiphys.apiserver.webhooks.calling import Calling
 from tiphys.apiserver.webhooks.client import Caller
@@ -12,7 +13,7 @@ from tiphys.apiserver.webhooks.validating import Validating
 
 def shared(tools: Tools, caller: Caller) -> Calling:
     """What both share."""
-    return Calling(tools, caller, Rows(tools.catalog), Conditions(tools))
+    return Calling(tools, caller, Rows(tools.catalog), Conditions(tools), Meters())
 
 
 def mutating(calling: Calling) -> Mutating:
