@@ -1,9 +1,13 @@
 """What an API server is told when it is made. Defaults serve tests; ``tiphys up`` fills in the rest."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from tiphys.apiserver.audit.config import AuditConfig
+
+#: Given a webhook's ``clientConfig`` and the review, its answer to come, or None for the network to be asked.
+AskedHere = Callable[[Any, bytes], Awaitable[bytes] | None]
 
 
 class Misconfigured(ValueError):
@@ -64,6 +68,8 @@ class ApiServerConfig:
     runtime_config: Mapping[str, bool] = field(default_factory=dict)
     #: Kubernetes' feature gates by name; those without a meaning here are kept and ignored.
     feature_gates: Mapping[str, bool] = field(default_factory=dict)
+    #: Answers webhooks in this process, in the place of the network: for simulations.
+    webhooks: AskedHere | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,7 +97,8 @@ class Security:
         self.authorizer = Union(self._authorizers.authorizers)
         self.flow = Flow(config, security, objects, clock, self._stored)
         self.admission = admission.build(
-            security, admission.Tools(objects, ids, clock, self.rbac, self.authorizer, self.catalog)
+            security,
+            admission.Tools(objects, ids, clock, self.rbac, self.authorizer, self.catalog, webhooks=config.webhooks),
         )
         self.flow.metrics.add(self.admission.meters.lines)
         self._authenticators = authenticators.build(security, config, objects, clock, ids)

@@ -14,24 +14,23 @@ history, byte for byte.
 
 import asyncio
 import builtins
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from tiphys.api import core_v1
-from tiphys.cli.applying import annotation, diff
-from tiphys.client import Client, ResourceClient
-from tiphys.machinery import codec, errors
-from tiphys.resources import table
-from tiphys.resources.rules import Resource
+from tiphys.client import Client
 from tiphys.simulation.node import NodeOptions, SimulatedNode
 from tiphys.testing import expect, manifests
 from tiphys.testing.loop import VirtualLoop
 from tiphys.testing.machine import Machine, Options, template
 from tiphys.testing.manifests import Manifest
+from tiphys.testing.objects import Objects
 from tiphys.testing.serving import Serving
 from tiphys.testing.transport import Fault, Faults
+from tiphys.testing.webhooks import Function, Hook
 from tiphys.wire.exchange import UserInfo
 
 T = TypeVar("T")
@@ -55,7 +54,7 @@ class Cluster:
         self.namespace = namespace
         self._loop = VirtualLoop()
         self._machine = Machine(self._loop, self.options, template())
-        self._client: Client
+        self._objects: Objects
         self._entered = False
         self._serving: Serving | None = None
 
@@ -68,7 +67,7 @@ class Cluster:
     def start(self) -> Self:
         self.run(self._machine.__aenter__())
         self._entered = True
-        self._client = self._machine.client("test")
+        self._objects = Objects(self._machine.client("test"), self.namespace, self._loop.idle)
         self.settle()
         return self
 
@@ -135,6 +134,14 @@ class Cluster:
         """
         return self.run(self._until_deadline(reference, wanted, manifests.seconds(within)))
 
+    @contextmanager
+    def until(
+        self, reference: str | Callable[[], Any], wanted: expect.Wanted = "exists", *, within: float | str = "5m"
+    ) -> Iterator[None]:
+        """``with cluster.until("deployment/web", "Available"):`` what the block does has to lead there."""
+        yield
+        self.advance_until(reference, wanted, within=within)
+
     async def _until_deadline(self, reference: str | Callable[[], Any], wanted: expect.Wanted, within: float) -> Any:
         deadline = self._loop.elapsed + within
         # Time must not jump past the deadline.
@@ -154,8 +161,8 @@ class Cluster:
                     return value
             elif revision != seen:
                 seen = revision
-                obj = await self._find(reference, "")
-                if expect.is_so(obj, wanted):
+                so, obj = await self._objects.is_so(reference, wanted)
+                if so:
                     return obj
             self._machine.check()
             if self._loop.elapsed >= deadline:
@@ -166,10 +173,7 @@ class Cluster:
         head = f"at {self.now:%Y-%m-%d %H:%M:%S} virtual time (seed {self.seed!r}), {reference} is not {wanted}"
         if callable(reference):
             return head
-        obj = await self._find(reference, "")
-        status = "there is none" if obj is None else codec.encode(codec.to_builtins(obj).get("status") or {}).decode()
-        lines = [f"{e.reason}: {e.message}" for e in await self._events() if e.type == "Warning"][-10:]
-        return "\n".join([head, f"its status: {status}", *(["warnings:"] if lines else []), *lines])
+        return f"{head}\n{await self._objects.disappointment(reference, wanted)}"
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine in the cluster's virtual time and return its result."""
@@ -202,28 +206,28 @@ class Cluster:
         Returns the objects. Raises a StatusError if one is refused.
         """
         found = [obj for one in given for obj in manifests.documents(one)]
-        return self._settled(self._apply(found))
+        return self._settled(self._objects.apply(found))
 
     def create(self, *given: Manifest | Iterable[Manifest]) -> builtins.list[Any]:
         """Create; AlreadyExists if there is one. Unlike ``apply`` it knows ``generateName``."""
         found = [obj for one in given for obj in manifests.documents(one)]
-        return self._settled(self._create(found))
+        return self._settled(self._objects.create(found))
 
     def get(self, reference: str, namespace: str = "") -> Any:
         """``get("deployment/web")``; raises NotFound."""
-        return self._settled(self._get(reference, namespace))
+        return self._settled(self._objects.get(reference, namespace))
 
     def find(self, reference: str, namespace: str = "") -> Any:
         """The object, or None."""
-        return self._settled(self._find(reference, namespace))
+        return self._settled(self._objects.find(reference, namespace))
 
     def list(self, kind: str | type[T], namespace: str = "", *, labels: str = "", fields: str = "") -> Sequence[Any]:
         """``list("pods", labels="app=web")``; of all namespaces with ``namespace="*"``."""
-        return self._settled(self._list(kind, namespace, labels, fields))
+        return self._settled(self._objects.list(kind, namespace, labels, fields))
 
     def patch(self, reference: str, change: dict[str, Any], namespace: str = "", *, subresource: str = "") -> Any:
         """A merge patch."""
-        return self._settled(self._patch(reference, change, namespace, subresource))
+        return self._settled(self._objects.patch(reference, change, namespace, subresource))
 
     def scale(self, reference: str, replicas: int, namespace: str = "") -> None:
         self.patch(reference, {"spec": {"replicas": replicas}}, namespace, subresource="scale")
@@ -236,30 +240,28 @@ class Cluster:
         grace_period_seconds: int | None = None,
         propagation: Any = None,
     ) -> None:
-        row, where, name = manifests.parse_reference(reference, namespace or self.namespace)
-        work = self._of(row).delete(
-            name, where, grace_period_seconds=grace_period_seconds, propagation=propagation or "Background"
+        work = self._objects.delete(
+            reference, namespace, grace_period_seconds=grace_period_seconds, propagation=propagation or "Background"
         )
         self._settled(work)
 
     def events(self, reference: str = "", *, reason: str = "") -> builtins.list[core_v1.Event]:
         """All Events in the order in which they came, or those about one object, or of one reason."""
-        found = self._settled(self._events())
-        if reference:
-            row, where, name = manifests.parse_reference(reference, self.namespace)
-            found = [
-                e
-                for e in found
-                if (e.involvedObject.kind, e.involvedObject.name) == (row.kind, name)
-                and where in ("", e.involvedObject.namespace or where)
-            ]
-        return [event for event in found if reason in ("", event.reason)]
+        return self._settled(self._objects.events(reference, reason))
 
     def client(self, user: str = "", groups: tuple[str, ...] = ()) -> Client:
         """Our own client, for coroutines given to ``run`` and ``spawn``; an administrator's unless a user is named."""
         if not user:
             return self._machine.client("test")
         return self._machine.client(user, UserInfo(user, groups=(*groups, "system:authenticated")))
+
+    # Webhooks
+
+    def webhook(self, function: Function, service: str = "", path: str = "/", url: str = "") -> Hook:
+        """Let ``function`` answer the webhooks whose configurations name this Service (``name`` or
+        ``namespace/name``) and path, or this URL; see ``tiphys.testing.webhooks`` for what it is given and returns.
+        """
+        return self._machine.webhooks.add(function, service, path, url)
 
     # Nodes and faults
 
@@ -317,69 +319,3 @@ class Cluster:
         result = self.run(work)
         self.settle()
         return result
-
-    def _of(self, row: Resource) -> "ResourceClient[Any]":
-        return self._client.of(row.cls)
-
-    async def _get(self, reference: str, namespace: str) -> Any:
-        row, where, name = manifests.parse_reference(reference, namespace or self.namespace)
-        return await self._of(row).get(name, where)
-
-    async def _find(self, reference: str, namespace: str) -> Any:
-        try:
-            return await self._get(reference, namespace)
-        except errors.NotFound:
-            return None
-
-    async def _list(self, kind: Any, namespace: str, labels: str, fields: str) -> builtins.list[Any]:
-        row = table.find(kind) if isinstance(kind, str) else table.by_class(kind)
-        where = "" if namespace == "*" or not row.namespaced else namespace or self.namespace
-        return (await self._of(row).list(where, labels=labels, fields=fields)).items
-
-    async def _events(self) -> builtins.list[core_v1.Event]:
-        found = (await self._client.of(core_v1.Event).list()).items
-        return sorted(found, key=lambda e: int(e.metadata.resourceVersion))
-
-    async def _patch(self, reference: str, change: dict[str, Any], namespace: str, subresource: str) -> Any:
-        row, where, name = manifests.parse_reference(reference, namespace or self.namespace)
-        path = self._of(row).path(where, name, subresource)
-        await self._client.request(
-            "PATCH", path, body=codec.encode(change), content_type="application/merge-patch+json"
-        )
-        return await self._of(row).get(name, where)
-
-    async def _apply(self, found: builtins.list[dict[str, Any]]) -> builtins.list[Any]:
-        return [await self._apply_one(obj) for obj in found]
-
-    async def _apply_one(self, given: dict[str, Any]) -> Any:
-        row, obj = self._placed(given)
-        calls = self._of(row)
-        modified = annotation.annotated(obj)
-        meta = obj["metadata"]
-        where = meta.get("namespace", "")
-        try:
-            current = codec.to_builtins(await calls.get(meta["name"], where))
-        except errors.NotFound:
-            return await calls.create(codec.convert(row.cls, modified))
-        original = annotation.last_applied(current) or {}
-        change = diff.strategic_patch(row.cls, original, modified, current)
-        return (
-            await calls.patch(meta["name"], where, change, "strategic")
-            if change
-            else await calls.get(meta["name"], where)
-        )
-
-    async def _create(self, found: builtins.list[dict[str, Any]]) -> builtins.list[Any]:
-        made = []
-        for given in found:
-            row, obj = self._placed(given)
-            made.append(await self._of(row).create(codec.convert(row.cls, obj)))
-        return made
-
-    def _placed(self, obj: dict[str, Any]) -> tuple[Resource, dict[str, Any]]:
-        """The object's row, and the object with its namespace."""
-        row = manifests.row_of(obj)
-        meta = dict(obj.get("metadata") or {})
-        if row.namespaced:
-            meta.setdefault("namespace", self.namespace)
-        return row, obj | {"metadata": meta}

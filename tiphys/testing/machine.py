@@ -27,6 +27,7 @@ from tiphys.testing.clock import EPOCH, LoopClock
 from tiphys.testing.invariants import Invariants
 from tiphys.testing.loop import VirtualLoop
 from tiphys.testing.transport import Faults, SimulatedTransport
+from tiphys.testing.webhooks import Webhooks
 from tiphys.wire.exchange import Request, Response, UserInfo
 
 POD_RANGE = "10.128.0.0/9"
@@ -63,6 +64,7 @@ class Machine:
     def __init__(self, loop: VirtualLoop, options: Options, template: MemoryStore | None) -> None:
         self.options = options
         self.faults = Faults()
+        self.webhooks = Webhooks()
         #: Calls made so far, of all components.
         self.calls = 0
         self._template = template
@@ -154,6 +156,7 @@ class Machine:
         config = ApiServerConfig(
             watch_timeout_seconds_min=NEVER,
             bookmark_period_seconds=NEVER,
+            webhooks=self.webhooks.ask,
             feature_gates=dict.fromkeys(self.options.feature_gates, True),
             runtime_config=dict.fromkeys(self.options.runtime_config, True),
         )

@@ -10,8 +10,6 @@ import msgspec
 from tiphys.cli import manifests
 from tiphys.cli.errors import UserError
 from tiphys.machinery import codec
-from tiphys.resources import table
-from tiphys.resources.rules import Resource
 
 Dict = dict[str, Any]
 Manifest = str | Path | Mapping[str, Any] | msgspec.Struct
@@ -50,26 +48,6 @@ def _of_text(data: bytes) -> Iterator[Dict]:
         yield from (found.obj for found in manifests.parse("the manifest", data))
     except UserError as error:
         raise ValueError(str(error)) from error
-
-
-def row_of(obj: Mapping[str, Any]) -> Resource:
-    """Raises LookupError for a kind that is not served."""
-    group, _, version = str(obj["apiVersion"]).rpartition("/")
-    try:
-        return table.by_kind(group, version, str(obj["kind"]))
-    except LookupError:
-        raise LookupError(f'no matches for kind "{obj["kind"]}" in version "{obj["apiVersion"]}"') from None
-
-
-def parse_reference(text: str, namespace: str) -> tuple[Resource, str, str]:
-    """``deployment/web`` or ``deployment/shop/web`` as row, namespace and name. Raises LookupError."""
-    word, *rest = text.split("/")
-    if not rest or len(rest) > 2:
-        raise LookupError(f"{text!r} is not kind/name or kind/namespace/name")
-    row = table.find(word)
-    if len(rest) == 2:
-        namespace = rest[0]
-    return row, namespace if row.namespaced else "", rest[-1]
 
 
 def seconds(given: float | str) -> float:

@@ -44,7 +44,7 @@ def build(config: SecurityConfig, tools: Tools) -> Chain:
 def _caller(tools: Tools, name: str) -> webhooks.Caller:
     """Raises ValueError."""
     credentials = webhooks.Credentials.configured(tools.configuration.get(name))
-    return webhooks.Caller(tools.objects, random.Random(), credentials)
+    return webhooks.Caller(tools.objects, random.Random(), credentials, tools.webhooks)
 
 
 def problem_of(enabled: Sequence[str], disabled: Sequence[str]) -> str:

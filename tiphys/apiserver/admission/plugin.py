@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Final, Protocol, Self
 
 from tiphys.api import meta_v1
 from tiphys.apiserver.aggregation.catalog import Catalog
+from tiphys.apiserver.config import AskedHere
 from tiphys.apiserver.rbac import Rbac
 from tiphys.apiserver.seams import Attributes, Authorizer, Objects
 from tiphys.base.clock import Clock
@@ -28,6 +29,8 @@ class Tools:
     authorizer: Authorizer
     catalog: Catalog
     configuration: Mapping[str, Any] = field(default_factory=dict)
+    #: See ``ApiServerConfig.webhooks``.
+    webhooks: AskedHere | None = None
 
 
 class Plugin:

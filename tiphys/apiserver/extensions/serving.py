@@ -138,7 +138,7 @@ class Serving:
 
     async def _post(self, config: ClientConfig, body: bytes, timeout_seconds: float) -> bytes:
         if self._caller is None:
-            self._caller = Caller(self._objects, random.Random())
+            self._caller = Caller(self._objects, random.Random(), here=self._services.config.webhooks)
         return await self._caller.post(config, body, timeout_seconds)
 
     def _restrict(self, crd: Crd, served: Served) -> None:
