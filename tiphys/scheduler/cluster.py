@@ -21,10 +21,23 @@ class InformedVolumes:
         self._volumes: Informer[core_v1.PersistentVolume] = informers.of(core_v1.PersistentVolume)
         self._classes: Informer[storage_v1.StorageClass] = informers.of(storage_v1.StorageClass)
         self._volumes.add_index("scheduler/class", lambda volume: [volume.spec.storageClassName or ""])
+        self._drivers = informers.of(storage_v1.CSIDriver)
+        self._capacities = informers.of(storage_v1.CSIStorageCapacity)
+        self._capacities.add_index("scheduler/class", lambda capacity: [capacity.storageClassName])
+        self._csi_nodes = informers.of(storage_v1.CSINode)
+        self._attachments = informers.of(storage_v1.VolumeAttachment)
+        self._attachments.add_index("scheduler/node", lambda attachment: [attachment.spec.nodeName])
+        self.attachments_version = 0
         self._happened = happened
         self._waiting: list[asyncio.Future[None]] = []
-        for informer in (self._claims, self._volumes, self._classes):
+        for informer in (self._claims, self._volumes, self._classes, self._drivers, self._capacities):
             informer.add_handler(lambda _: self._changed(), lambda _, __: self._changed(), lambda _: self._changed())
+        for other in (self._csi_nodes, self._attachments):
+            other.add_handler(lambda _: self._attached(), lambda _, __: self._attached(), lambda _: self._attached())
+
+    def _attached(self) -> None:
+        self.attachments_version += 1
+        self._changed()
 
     def _changed(self) -> None:
         self._happened(VolumesChanged())
@@ -50,6 +63,20 @@ class InformedVolumes:
 
     def volumes_of_class(self, name: str) -> Sequence[core_v1.PersistentVolume]:
         return self._volumes.by_index("scheduler/class", name)
+
+    def find_driver(self, name: str) -> storage_v1.CSIDriver | None:
+        return self._drivers.get(name)
+
+    def capacities_of_class(self, name: str) -> Sequence[storage_v1.CSIStorageCapacity]:
+        return self._capacities.by_index("scheduler/class", name)
+
+    def find_csi_node(self, name: str) -> storage_v1.CSINode | None:
+        return self._csi_nodes.get(name)
+
+    def attached_to(self, node: str) -> Sequence[core_v1.PersistentVolume]:
+        names = (a.spec.source.persistentVolumeName for a in self._attachments.by_index("scheduler/node", node))
+        found = (self._volumes.get(name) for name in names if name)
+        return [volume for volume in found if volume is not None]
 
 
 def follow_budgets(informers: Informers) -> Budgets:

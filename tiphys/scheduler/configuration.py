@@ -31,8 +31,8 @@ from tiphys.scheduler.plugins.node_resources import (
     requested_to_capacity_ratio,
 )
 from tiphys.scheduler.plugins.pod_topology_spread import SYSTEM_DEFAULTS, Default, Groups, PodTopologySpread
-from tiphys.scheduler.plugins.registry import BUILT_IN, PLUGINS
-from tiphys.scheduler.plugins.volume_binding import VolumeBinding, Volumes
+from tiphys.scheduler.plugins.registry import BUILT_IN, OVER_VOLUMES, PLUGINS
+from tiphys.scheduler.plugins.volume_binding import Volumes
 from tiphys.scheduler.profiles import MakeHooks, Profile
 
 API_VERSION = "kubescheduler.config.k8s.io/v1"
@@ -180,9 +180,7 @@ def _made(
         return InterPodAffinity(weight, bool(args.get("ignorePreferredTermsOfExistingPods")))
     if cls is PodTopologySpread:
         return PodTopologySpread(groups, _defaults(args))
-    if cls is VolumeBinding:
-        return VolumeBinding(volumes)
-    return cls()
+    return cls(volumes) if cls in OVER_VOLUMES else cls()
 
 
 def _ignored(args: Object) -> Ignored:

@@ -6,6 +6,7 @@ computed per class of Pods are repaired for the changed rows alone:
 ``facts`` (labels, taints, allocatable) and ``usage`` (what its Pods take).
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -78,6 +79,8 @@ class NodeTable:
         #: CPU and memory with the defaults that scoring assumes for Pods which request none.
         self.assumed: dict[str, Ints] = {}
         self.ports: list[dict[str, Ports]] = []
+        #: How many Pods with a node use each claim, by ``namespace/name``.
+        self.claims: Counter[str] = Counter()
         self.spread = SpreadCounts()
         self.terms = TermIndex()
         self.terms.grow(ROWS_MIN)
@@ -141,6 +144,8 @@ class NodeTable:
         self.exists[row] = False
         for column in (*self.allocatable.values(), *self.requested.values(), *self.assumed.values()):
             column[row] = 0
+        for info in self._by_node.get(name, {}).values():
+            self.claims.subtract(info.claims)
         self.spread.clear_row(row)
         self.terms.clear_row(row)
         self.images.set(row, ())
@@ -243,6 +248,15 @@ class NodeTable:
         if (row := self.rows.get(info.node_name)) is not None:
             self.usage.add(row)
 
+    def here(self, row: int) -> Iterator[PodInfo]:
+        """Pods of a node, as a trial has it while there is one."""
+        trial = self._trial if self._trial is not None and self._trial.row == row else None
+        for info in self.on(row):
+            if trial is None or info.uid not in trial.removed:
+                yield info
+        if trial is not None:
+            yield from trial.added.values()
+
     def on(self, row: int) -> Iterable[PodInfo]:
         """Pods of a node."""
         return self._by_node.get(self.name(row), {}).values()
@@ -300,6 +314,8 @@ class NodeTable:
         self.requested["pods"][row] += sign
         self.assumed["cpu"][row] += sign * info.assumed_cpu
         self.assumed["memory"][row] += sign * info.assumed_memory
+        for claim in info.claims:
+            self.claims[claim] += sign
         if info.ports:
             if sign > 0:
                 self.ports[row][info.uid] = info.ports

@@ -43,6 +43,8 @@ class PodInfo:
     preempted: bool = False
     #: The node that was cleared for it, as its status says.
     nominated_node: str = ""
+    #: Claims of volumes, by ``namespace/name``; those made for the Pod alone left out.
+    claims: tuple[str, ...] = ()
 
     def counts_like(self, other: "PodInfo") -> bool:
         """Whether it weighs on a node exactly as ``other`` does."""
@@ -75,6 +77,11 @@ def pod_info(pod: core_v1.Pod) -> PodInfo:
         started=pod.status.startTime or "",
         preempted=_is_preempted(pod),
         nominated_node=pod.status.nominatedNodeName or "",
+        claims=tuple(
+            f"{meta.namespace}/{volume.persistentVolumeClaim.claimName}"
+            for volume in spec.volumes or ()
+            if volume.persistentVolumeClaim is not None
+        ),
     )
 
 

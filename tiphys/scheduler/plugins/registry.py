@@ -9,11 +9,14 @@ from tiphys.scheduler.plugins.node_affinity import NodeAffinity, PreferredNodeAf
 from tiphys.scheduler.plugins.node_ports import NodePorts
 from tiphys.scheduler.plugins.node_resources import NodeResourcesBalancedAllocation, NodeResourcesFit
 from tiphys.scheduler.plugins.node_unschedulable import NodeUnschedulable
+from tiphys.scheduler.plugins.node_volume_limits import NodeVolumeLimits
 from tiphys.scheduler.plugins.pod_topology_spread import Groups, PodTopologySpread
 from tiphys.scheduler.plugins.taint_toleration import TaintToleration
 from tiphys.scheduler.plugins.volume_binding import VolumeBinding, Volumes
+from tiphys.scheduler.plugins.volume_restrictions import OncePerClaim, VolumeRestrictions
+from tiphys.scheduler.plugins.volume_zone import VolumeZone
 
-#: One row per plugin; NodeAffinity has two, since few Pods have preferences.
+#: One row per plugin; some have two, since few Pods need the second.
 PLUGINS: tuple[Callable[[], Plugin], ...] = (
     NodeUnschedulable,
     TaintToleration,
@@ -21,12 +24,18 @@ PLUGINS: tuple[Callable[[], Plugin], ...] = (
     PreferredNodeAffinity,
     NodePorts,
     NodeResourcesFit,
+    VolumeRestrictions,
+    OncePerClaim,
+    NodeVolumeLimits,
     VolumeBinding,
+    VolumeZone,
     PodTopologySpread,
     InterPodAffinity,
     NodeResourcesBalancedAllocation,
     ImageLocality,
 )
+#: Those that are told what volumes there are.
+OVER_VOLUMES = (OncePerClaim, NodeVolumeLimits, VolumeBinding, VolumeZone)
 #: Names that configurations may mention though nothing stands behind them here: what they do, others do.
 BUILT_IN = frozenset(
     {
@@ -35,11 +44,8 @@ BUILT_IN = frozenset(
         "DynamicResources",
         "NodeDeclaredFeatures",
         "NodeName",
-        "NodeVolumeLimits",
         "PrioritySort",
         "SchedulingGates",
-        "VolumeRestrictions",
-        "VolumeZone",
     }
 )
 
@@ -50,8 +56,6 @@ def default_plugins(groups: Groups | None = None, volumes: Volumes | None = None
     def made(plugin: Callable[[], Plugin]) -> Plugin:
         if plugin is PodTopologySpread:
             return PodTopologySpread(groups)
-        if plugin is VolumeBinding:
-            return VolumeBinding(volumes)
-        return plugin()
+        return plugin(volumes) if plugin in OVER_VOLUMES else plugin()
 
     return [made(plugin) for plugin in PLUGINS]

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from tiphys.api import core_v1, storage_v1
+from tiphys.machinery import quantity, selectors
 from tiphys.resources.storage import volumes as rules
 from tiphys.scheduler.events import NodeChanged, VolumesChanged
 from tiphys.scheduler.nodes import Bools, NodeTable
@@ -32,6 +33,19 @@ class Volumes(Protocol):
 
     def volumes_of_class(self, name: str) -> Sequence[core_v1.PersistentVolume]: ...
 
+    def find_driver(self, name: str) -> storage_v1.CSIDriver | None: ...
+
+    def capacities_of_class(self, name: str) -> Sequence[storage_v1.CSIStorageCapacity]: ...
+
+    def find_csi_node(self, name: str) -> storage_v1.CSINode | None: ...
+
+    def attached_to(self, node: str) -> Sequence[core_v1.PersistentVolume]:
+        """Volumes that are attached to a node, whoever uses them."""
+
+    @property
+    def attachments_version(self) -> int:
+        """Changes with what drivers say of nodes and with what is attached."""
+
 
 @dataclass(frozen=True, slots=True)
 class NoVolumes:
@@ -50,6 +64,22 @@ class NoVolumes:
 
     def volumes_of_class(self, name: str) -> Sequence[core_v1.PersistentVolume]:
         return ()
+
+    def find_driver(self, name: str) -> storage_v1.CSIDriver | None:
+        return None
+
+    def capacities_of_class(self, name: str) -> Sequence[storage_v1.CSIStorageCapacity]:
+        return ()
+
+    def find_csi_node(self, name: str) -> storage_v1.CSINode | None:
+        return None
+
+    def attached_to(self, node: str) -> Sequence[core_v1.PersistentVolume]:
+        return ()
+
+    @property
+    def attachments_version(self) -> int:
+        return 0
 
 
 def claims_of(info: PodInfo) -> Iterator[tuple[str, bool]]:
@@ -71,6 +101,16 @@ def reaches(node: core_v1.Node, volume: core_v1.PersistentVolume) -> bool:
     if affinity is None or affinity.required is None:
         return True
     return selector_matches(affinity.required.nodeSelectorTerms, node)
+
+
+def _sufficient(capacity: storage_v1.CSIStorageCapacity, wanted: int) -> bool:
+    limit = capacity.maximumVolumeSize or capacity.capacity
+    return limit is not None and quantity.value(limit) >= wanted
+
+
+def _accessible(capacity: storage_v1.CSIStorageCapacity, node: core_v1.Node) -> bool:
+    topology = capacity.nodeTopology
+    return topology is not None and selectors.from_label_selector(topology).matches(node.metadata.labels)
 
 
 class VolumeBinding(Plugin):
@@ -98,8 +138,9 @@ class VolumeBinding(Plugin):
         if rules.is_bound(claim):
             volume = self._volumes.find_volume(claim.spec.volumeName or "")
             return [*state, volume.metadata.resourceVersion if volume is not None else ""]
-        found = self._volumes.volumes_of_class(rules.class_of(claim))
-        return [*state, *(volume.metadata.resourceVersion for volume in found)]
+        name = rules.class_of(claim)
+        state += (volume.metadata.resourceVersion for volume in self._volumes.volumes_of_class(name))
+        return [*state, *(capacity.metadata.resourceVersion for capacity in self._volumes.capacities_of_class(name))]
 
     def refusal(self, info: PodInfo) -> str:
         for name, ephemeral in claims_of(info):
@@ -123,7 +164,7 @@ class VolumeBinding(Plugin):
         return np.fromiter((node is not None and not self._problems(info, node) for node in found), bool, len(rows))
 
     def _problems(self, info: PodInfo, node: core_v1.Node) -> list[str]:
-        conflict = missing = unavailable = False
+        conflict = missing = unavailable = full = False
         for name, _ in claims_of(info):
             claim = self._volumes.find_claim(info.namespace, name)
             if claim is None:
@@ -132,8 +173,10 @@ class VolumeBinding(Plugin):
                 volume = self._volumes.find_volume(claim.spec.volumeName or "")
                 missing |= volume is None
                 conflict |= volume is not None and not reaches(node, volume)
-            elif self.find_static(claim, node) is None and not self._provisions(claim, node):
-                unavailable = True
+            elif self.find_static(claim, node) is None:
+                provisions = self._provisions(claim, node)
+                unavailable |= not provisions
+                full |= provisions and not self._has_capacity(claim, node)
         if missing:
             return ["node(s) unavailable due to one or more pvc(s) bound to non-existent pv(s)"]
         found = []
@@ -141,6 +184,8 @@ class VolumeBinding(Plugin):
             found.append("node(s) didn't match PersistentVolume's node affinity")
         if unavailable:
             found.append("node(s) didn't find available persistent volumes to bind")
+        if full:
+            found.append("node(s) did not have enough free storage")
         return found
 
     def find_static(self, claim: core_v1.PersistentVolumeClaim, node: core_v1.Node) -> core_v1.PersistentVolume | None:
@@ -159,6 +204,18 @@ class VolumeBinding(Plugin):
         return not topologies or any(
             all(node.metadata.labels.get(e.key) in e.values for e in term.matchLabelExpressions or ())
             for term in topologies
+        )
+
+    def _has_capacity(self, claim: core_v1.PersistentVolumeClaim, node: core_v1.Node) -> bool:
+        """Whether the claim's driver, if it says how much is free where, has enough for the node (KEP-1472)."""
+        found = self._volumes.find_class(rules.class_of(claim))
+        driver = self._volumes.find_driver(found.provisioner) if found is not None else None
+        wanted = rules.requested(claim)
+        if found is None or driver is None or not driver.spec.storageCapacity or not wanted:
+            return True
+        return any(
+            _sufficient(capacity, wanted) and _accessible(capacity, node)
+            for capacity in self._volumes.capacities_of_class(found.metadata.name)
         )
 
     def reasons(self, info: PodInfo, nodes: NodeTable, row: int) -> list[str]:
