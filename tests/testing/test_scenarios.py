@@ -101,7 +101,6 @@ def test_a_finished_job_goes_after_its_time(cluster):
     cluster.advance_until("job/work", "Complete")
 
 
-@pytest.mark.cluster(calm=1000)
 def test_thirty_days_of_a_cron_job_and_a_time_to_live(cluster):
     cluster.apply(cron_job("0 3 * * *", timeZone="Etc/UTC"), job(ttlSecondsAfterFinished=29 * 86400))
     before = time.monotonic()

@@ -2,7 +2,9 @@
 
 import asyncio
 import random as random_module
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
+from dataclasses import replace
 
 from tiphys.base.clock import Clock
 from tiphys.base.ids import Ids
@@ -86,7 +88,8 @@ class Controllers:
     """``async with`` returns once all caches have synced and workers run; leaving drains and stops them.
 
     ``informers`` may be given, and is then run by whoever owns them, so that the
-    scheduler in the same process watches nothing twice.
+    scheduler in the same process watches nothing twice. ``clocks`` has those of
+    controllers with a clock of their own, by name, which simulations need.
     """
 
     def __init__(
@@ -97,13 +100,15 @@ class Controllers:
         ids: Ids | None = None,
         random: random_module.Random | None = None,
         informers: Informers | None = None,
+        clocks: Mapping[str, Clock] | None = None,
     ) -> None:
         random = random or random_module.Random()
         self._owns_informers = informers is None
         self.informers = informers or Informers(client, clock, random)
         context = Context(config, client, self.informers, clock, ids or Ids(), random)
         wanted = (cls for cls in CONTROLLERS if not config.only or cls.name in config.only)
-        self.controllers = {cls.name: cls(context) for cls in wanted}
+        own = clocks or {}
+        self.controllers = {cls.name: cls(replace(context, clock=own.get(cls.name, clock))) for cls in wanted}
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> "Controllers":

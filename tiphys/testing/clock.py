@@ -10,6 +10,8 @@ EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 _TICK = timedelta(microseconds=1)
+#: Tasks of the API server that look again and again, and find what they left: they wait as heartbeats do.
+UPKEEP = ("service-repair",)
 
 
 class LoopClock:
@@ -34,8 +36,29 @@ class LoopClock:
         return self._loop.elapsed
 
     async def sleep(self, seconds: float) -> None:
+        task = asyncio.current_task()
+        if task is not None and task.get_name() in UPKEEP:
+            await self._loop.heartbeats.sleep(seconds, self._loop.elapsed)
+            return
         await asyncio.sleep(max(0.0, seconds))
 
     def skew(self, seconds: float) -> None:
         """Let the wall clock jump; durations go on as they were."""
         self._skew += timedelta(seconds=seconds)
+
+
+class HeartbeatClock:
+    """A LoopClock for parts whose waits are heartbeats; durations leave out what ``Heartbeats`` does."""
+
+    def __init__(self, loop: VirtualLoop, clock: LoopClock) -> None:
+        self._loop = loop
+        self._clock = clock
+
+    def now(self) -> datetime:
+        return self._clock.now()
+
+    def monotonic(self) -> float:
+        return self._loop.elapsed - self._loop.heartbeats.skipped
+
+    async def sleep(self, seconds: float) -> None:
+        await self._loop.heartbeats.sleep(seconds, self._loop.elapsed)

@@ -14,6 +14,7 @@ history, byte for byte.
 
 import asyncio
 import builtins
+import gc
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -46,10 +47,9 @@ class Cluster:
         *,
         namespace: str = "default",
         node: NodeOptions | None = None,
-        calm: float = 1.0,
         **more: Any,
     ) -> None:
-        self.options = Options(nodes, seed, node or NodeOptions(), calm, **more)
+        self.options = Options(nodes, seed, node or NodeOptions(), **more)
         #: Where objects are that name no namespace.
         self.namespace = namespace
         self._loop = VirtualLoop()
@@ -65,10 +65,11 @@ class Cluster:
     # Life
 
     def start(self) -> Self:
-        self.run(self._machine.__aenter__())
-        self._entered = True
-        self._objects = Objects(self._machine.client("test"), self.namespace, self._loop.idle)
-        self.settle()
+        with _undisturbed():
+            self.run(self._machine.__aenter__())
+            self._entered = True
+            self._objects = Objects(self._machine.client("test"), self.namespace, self._loop.idle)
+            self.settle()
         return self
 
     def close(self) -> None:
@@ -177,6 +178,7 @@ class Cluster:
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine in the cluster's virtual time and return its result."""
+        self._loop.heartbeats.stir(self._loop.elapsed)
         if self._serving is not None:
             return self._serving.run(work)
         return self._loop.run_until_complete(work)
@@ -319,3 +321,15 @@ class Cluster:
         result = self.run(work)
         self.settle()
         return result
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Without garbage collection: what is made here lives as long as the cluster, and is a lot."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()

@@ -20,6 +20,8 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from typing import TypeVar, TypeVarTuple, Unpack
 
+from tiphys.testing.heartbeats import Heartbeats
+
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
@@ -35,6 +37,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self.elapsed = 0.0
         #: While set, time passes as the machine's does.
         self.paced = False
+        self.heartbeats = Heartbeats()
         self.idlers: list[asyncio.Future[None]] = []
         self._waiter = _JumpingSelector(self)
         super().__init__(self._waiter)
@@ -107,15 +110,31 @@ class _JumpingSelector(selectors.DefaultSelector):
                     future.set_result(None)
             return []
         jump, self.jump_once = self.jump_once, False
-        if (loop.paced and not (jump and timeout)) or (timeout is None and attached):
+        beat = loop.heartbeats.due()
+        wait = timeout if beat is None else min(beat - loop.elapsed, timeout if timeout is not None else beat)
+        if (loop.paced and not (jump and wait)) or (wait is None and attached):
             before = time.monotonic()
-            events = super().select(timeout)
+            events = super().select(wait)
             loop.elapsed += time.monotonic() - before
-        elif timeout is None:
+        elif wait is None:
             raise Deadlock(_story(loop))
         else:
-            loop.elapsed += timeout
+            self._jump(timeout, beat)
+        loop.heartbeats.wake(loop.elapsed)
         return events
+
+    def _jump(self, timeout: float | None, beat: float | None) -> None:
+        """To the next timer, which is due in ``timeout``, or to the heartbeat that is due at ``beat``."""
+        loop = self._loop
+        if timeout is not None and (beat is None or loop.elapsed + timeout <= beat):
+            loop.elapsed += timeout
+            loop.heartbeats.stir(loop.elapsed)
+            return
+        assert beat is not None
+        gap = loop.heartbeats.gap(loop.elapsed, loop.elapsed + timeout) if timeout is not None else 0.0
+        loop.elapsed += gap
+        if not gap:
+            loop.elapsed = max(beat, loop.elapsed)
 
 
 def _story(loop: VirtualLoop) -> str:

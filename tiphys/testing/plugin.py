@@ -1,6 +1,6 @@
 """The pytest plugin: the fixture ``cluster``, its options, and the seed of a test that fails.
 
-``@pytest.mark.cluster(nodes=3, calm=60)`` sets what ``Cluster`` takes; ``--cluster-seed`` chooses the seed.
+``@pytest.mark.cluster(nodes=3, seed=7)`` sets what ``Cluster`` takes; ``--cluster-seed`` chooses the seed.
 """
 
 import random
@@ -22,7 +22,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    text = "cluster(nodes=1, seed=None, calm=1.0, ...): what the fixture 'cluster' is made of"
+    text = "cluster(nodes=1, seed=None, ...): what the fixture 'cluster' is made of"
     config.addinivalue_line("markers", text)
 
 

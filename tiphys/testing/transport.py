@@ -88,8 +88,10 @@ class Faults:
             return Fault()
         for fault in self._active:
             wanted = (fault.component in ("", component), fault.verb in ("", verb), fault.resource in ("", resource))
-            if all(wanted) and fault.met < fault.times:
+            if all(wanted):
                 fault.met += 1
+                if fault.met >= fault.times:
+                    self._active.remove(fault)
                 return fault
         return None
 
