@@ -233,6 +233,30 @@ async def test_aggregated_roles_follow_their_labels(secure: Secure) -> None:
                 await changed.wait()
 
 
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/api/v1/namespaces/default/namespaces/kube-system"),
+        ("GET", "/api/v1/namespaces/default/namespaces/kube-system/status"),
+        ("GET", "/api/v1/namespaces/default/nodes"),
+        ("GET", "/api/v1/namespaces/default/nodes/default"),
+        ("GET", "/api/v1/namespaces/default/nodes/default/proxy/"),
+        ("DELETE", "/apis/rbac.authorization.k8s.io/v1/namespaces/default/clusterroles/view"),
+        ("DELETE", "/apis/rbac.authorization.k8s.io/v1/namespaces/default/clusterroles"),
+        ("POST", "/apis/authorization.k8s.io/v1/namespaces/default/subjectaccessreviews"),
+        ("POST", "/apis/authentication.k8s.io/v1/namespaces/default/tokenreviews"),
+    ],
+)
+async def test_a_role_in_a_namespace_does_not_reach_what_is_in_none(secure: Secure, method: str, path: str) -> None:
+    await secure.add_node("default")
+    everything = {"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}
+    await grant(secure, "jane", everything)
+    assert (await secure.call("GET", "/api/v1/namespaces/default", headers=as_user("jane")))[0] == 200
+    status, found = await secure.call(method, path, {}, headers=as_user("jane"))
+    assert (status, found["message"]) == (404, "the server could not find the requested resource")
+    await secure.ok("GET", "/apis/rbac.authorization.k8s.io/v1/clusterroles/view")
+
+
 async def test_nobody_grants_what_they_do_not_have(secure: Secure) -> None:
     group = "rbac.authorization.k8s.io"
     await grant(secure, "jane", rule("*", "roles rolebindings", group=group), rule("get", "pods"))

@@ -28,6 +28,7 @@ from tiphys.apiserver.table import include_of
 from tiphys.base.ids import Ids
 from tiphys.machinery import codec, errors, fields
 from tiphys.machinery.goformat import quote
+from tiphys.resources import table
 from tiphys.resources.rules import Resource, Subresource
 from tiphys.store.interface import StoreError, Unavailable
 from tiphys.wire.exchange import Request, Response, Sink
@@ -48,6 +49,8 @@ VERBS: Final[Mapping[str, Verb]] = {
 ABANDONED: Final = Response(0)
 #: Longer ids of clients are cut.
 AUDIT_ID_MAX: Final = 64
+#: What is answered without being stored, by path.
+VIRTUAL: Final = {(row.group, row.version, row.plural): row for row in table.ALL if row.virtual}
 LONG_RUNNING_SUBRESOURCES: Final = frozenset({"attach", "exec", "log", "portforward", "proxy"})
 
 
@@ -251,6 +254,9 @@ class Handler:
     async def _resource(self, request: Request, attributes: Attributes) -> Response:
         endpoint = self._routes.endpoints.get((attributes.group, attributes.version, attributes.resource))
         special = self._routes.resource(attributes)
+        if attributes.namespace and _is_in_no_namespace(attributes, endpoint):
+            # What a role in one namespace allows must not reach what is in none.
+            raise errors.UnknownPath
         if special is not None:
             return await self._special(request, attributes, endpoint, special)
         if endpoint is None:
@@ -377,6 +383,14 @@ def _store_refusal(problem: StoreError) -> errors.StatusError:
 
 def _is_long_running(attributes: Attributes) -> bool:
     return attributes.verb == "watch" or attributes.subresource in LONG_RUNNING_SUBRESOURCES
+
+
+def _is_in_no_namespace(asked: Attributes, endpoint: Endpoint | None) -> bool:
+    """Whether the resource has no namespaces, although the path names one; a Namespace's own path does."""
+    row = endpoint.row if endpoint is not None else VIRTUAL.get((asked.group, asked.version, asked.resource))
+    if row is None or row.namespaced:
+        return False
+    return row.group_resource != "namespaces" or asked.namespace != asked.name
 
 
 def _fits_path(attributes: Attributes) -> bool:
