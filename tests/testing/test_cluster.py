@@ -116,6 +116,6 @@ def test_a_broken_invariant_fails_the_test(cluster):
         meta_v1.OwnerReference(apiVersion="v1", kind="X", name=name, uid=name, controller=True) for name in ("a", "b")
     ]
     broken = core_v1.Pod(metadata=meta_v1.ObjectMeta(name="p", namespace="default", ownerReferences=owners))
-    cluster._machine.invariants._added(broken)
+    cluster._machine.invariants._judge(None, broken)
     with pytest.raises(AssertionError, match="pod default/p has 2 controllers: a, b"):
         cluster.settle()

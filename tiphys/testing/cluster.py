@@ -15,6 +15,7 @@ history, byte for byte.
 import asyncio
 import builtins
 import gc
+import math
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -275,6 +276,11 @@ class Cluster:
         """``inject(409, verb="update", resource="replicasets", times=3)``; see ``Fault``."""
         return self.faults.inject(Fault(code, **fields))
 
+    def read_stale(self, resource: str = "", component: str = "") -> Fault:
+        """Let reads (not watches) see the cluster as it is now, whatever happens, until ``faults.end(fault)``."""
+        past = self._machine.store.revision
+        return self.inject(resource=resource, component=component, stale_revision=past, times=math.inf)
+
     def add_nodes(self, count: int) -> None:
         self._settled(self._machine.nodes.add(count))
 
@@ -289,6 +295,10 @@ class Cluster:
     def stop(self, component: str) -> None:
         """Stop ``apiserver`` or ``controllers`` (with the scheduler, as they are one process)."""
         self._settled(self._machine.stop(component))
+
+    def crash(self, component: str) -> None:
+        """Stop it in the middle of what it does."""
+        self._settled(self._machine.crash(component))
 
     def restart(self, component: str) -> None:
         """Stop it if it runs, and start it again with what the store holds; it is ready as soon as it can be."""

@@ -125,11 +125,21 @@ class Machine:
         self.nodes = Nodes(self.options.node, self._node_client, watch, self.heartbeats, self.random("nodes"))
         self._node_objects = watch.of(core_v1.Node)
         self.invariants = Invariants(watch)
+        watching = asyncio.ensure_future(self._watch_invariants())
+        self._stack.callback(watching.cancel)
         await self._stack.enter_async_context(watch)
         await (await self.start("controllers"))
         await self._stack.enter_async_context(self.nodes)
         await watch.wait_synced()
         await self.nodes.add(self.options.nodes)
+
+    async def _watch_invariants(self) -> None:
+        watch = self.store.watch("/registry/", self.store.revision)
+        try:
+            async for events in watch:
+                self.invariants.changed(events)
+        finally:
+            watch.close()
 
     async def start(self, component: str) -> "asyncio.Task[None]":
         """Begin to start ``apiserver`` or ``controllers`` (the process of controllers and scheduler).
@@ -145,6 +155,16 @@ class Machine:
     async def _run(self, component: str, stack: AsyncExitStack) -> None:
         waits = await (self._start_server(stack) if component == "apiserver" else self._start_controllers(stack))
         self._failures[component] += [asyncio.ensure_future(wait) for wait in waits]
+
+    async def crash(self, component: str) -> None:
+        """Stop it as a machine does that loses power: what it was about to do is not done."""
+        self._listening = self._listening and component != "apiserver"
+        parts = {"controllers", "scheduler"} - self.faults.partitioned if component == "controllers" else set()
+        self.faults.partitioned |= parts
+        try:
+            await self.stop(component)
+        finally:
+            self.faults.partitioned -= parts
 
     async def stop(self, component: str) -> None:
         """Stop it, unless it is stopped."""

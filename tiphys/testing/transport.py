@@ -15,8 +15,11 @@ from tiphys.apiserver.requestinfo import attributes_of
 from tiphys.client import InProcessTransport, TransportError
 from tiphys.client.transport import Stream
 from tiphys.machinery import codec
+from tiphys.testing import stale
 from tiphys.wire.exchange import Handler, Request, Response, Sink, UserInfo
 
+#: Tells the other half of the transport how late a watch's events are to come.
+DELAY = "x-simulated-delay"
 #: Why the API refuses, by code.
 REASONS = {
     409: "Conflict",
@@ -36,14 +39,16 @@ class Fault:
     code: int = 0
     #: Lost after the server has acted, so that the caller does not know.
     after: bool = False
-    #: How late the call arrives.
+    #: How late the call arrives; of a watch, how late each of its events does.
     delay_seconds: float = 0.0
+    #: Reads are answered as they would have been at this revision; 0: as they are.
+    stale_revision: int = 0
     verb: str = ""
     resource: str = ""
     #: Whose calls: ``controllers``, ``scheduler``, a node's name, ``test``.
     component: str = ""
     #: How many calls it is for.
-    times: int = 1
+    times: float = 1
     met: int = 0
 
 
@@ -61,6 +66,11 @@ class Faults:
         """Have it met by the next calls that match; returned, for its count."""
         self._active.append(fault)
         return fault
+
+    def end(self, fault: Fault) -> None:
+        """From here on no call meets it."""
+        if fault in self._active:
+            self._active.remove(fault)
 
     def clear(self) -> None:
         """From here on all goes well."""
@@ -87,6 +97,8 @@ class Faults:
         if component in self.partitioned:
             return Fault()
         for fault in self._active:
+            if fault.stale_revision and verb not in ("get", "list"):
+                continue
             wanted = (fault.component in ("", component), fault.verb in ("", verb), fault.resource in ("", resource))
             if all(wanted):
                 fault.met += 1
@@ -98,6 +110,26 @@ class Faults:
     @property
     def any(self) -> bool:
         return bool(self._active or self.partitioned)
+
+
+class LateSink:
+    """What is written arrives ``seconds`` later, in order."""
+
+    def __init__(self, sink: Sink, seconds: float) -> None:
+        self._sink = sink
+        self._seconds = seconds
+
+    def write(self, data: bytes) -> None:
+        asyncio.get_running_loop().call_later(self._seconds, self._sink.write, data)
+
+    def buffered_bytes(self) -> int:
+        return self._sink.buffered_bytes()
+
+    async def drain(self) -> None:
+        await self._sink.drain()
+
+    async def wait_closed(self) -> None:
+        await self._sink.wait_closed()
 
 
 class SimulatedTransport(InProcessTransport):
@@ -117,6 +149,8 @@ class SimulatedTransport(InProcessTransport):
         fault = self._meet(request) if self._faults.any else None
         if fault is None:
             return await super().send(request)
+        if fault.stale_revision:
+            return await stale.answer(super().send, request, fault.stale_revision)
         if fault.delay_seconds:
             await asyncio.sleep(fault.delay_seconds)
             if not fault.code and not fault.after:
@@ -131,14 +165,17 @@ class SimulatedTransport(InProcessTransport):
     @asynccontextmanager
     async def stream(self, request: Request) -> AsyncIterator[Stream]:
         fault = self._meet(request) if self._faults.any else None
-        if fault is not None:
+        headers = dict(request.headers)
+        if fault is not None and fault.delay_seconds:
+            headers[DELAY] = str(fault.delay_seconds)
+        elif fault is not None:
             if not fault.code:
                 raise TransportError(f"{request.path}: the connection was lost", sent=False)
             refusal = _refusal(fault.code)
             yield Stream(refusal.status, refusal.headers, _chunks(refusal.body))
             return
         query = {name: values for name, values in request.query.items() if name != "timeoutSeconds"}
-        async with super().stream(replace(request, query=query)) as answer:
+        async with super().stream(replace(request, query=query, headers=headers)) as answer:
             yield answer
 
     async def _handle(self, request: Request) -> Response:
@@ -153,8 +190,9 @@ class SimulatedTransport(InProcessTransport):
             assert task is not None
             entry = (attributes_of(request).resource, self._component, task)
             self._faults.watches.append(entry)
+            delay = float(request.headers.get(DELAY, "0"))
             try:
-                await serve(sink)
+                await serve(LateSink(sink, delay) if delay else sink)
             finally:
                 self._faults.watches.remove(entry)
 
