@@ -156,6 +156,24 @@ def ensure(directory: Path | str, options: PkiOptions, clock: Clock | None = Non
     return pki
 
 
+def issue(
+    directory: Path | str,
+    name: str,
+    common_name: str,
+    organizations: tuple[str, ...] = (),
+    server_names: tuple[str, ...] = (),
+    clock: Clock | None = None,
+) -> Pair:
+    """One more certificate of the cluster's CA, kept as ``name`` beside the others and valid when this returns."""
+    now = (clock or RealClock()).now()
+    pki = Pki(Path(directory))
+    ca, ca_key = _ensure_ca(pki.pair("ca"), CA_NAME, now)
+    pki.pair(name).cert.parent.mkdir(mode=0o700, exist_ok=True)
+    wanted = _Wanted(name, common_name, organizations, server_names, client=not server_names)
+    _ensure_leaf(pki.pair(name), wanted, ca, ca_key, now)
+    return pki.pair(name)
+
+
 def _leaves(options: PkiOptions) -> Iterable[_Wanted]:
     node = options.node_name
     yield _Wanted("apiserver", "kube-apiserver", server_names=_api_server_names(options), client=False)

@@ -68,7 +68,8 @@ def storage_class() -> storage_v1.StorageClass:
 
 async def ensure(client: Client, config: ClusterConfig) -> None:
     """Create what is missing; what is there is the user's to change."""
-    for obj in (dns_service(config), dns_endpoints(config), storage_class()):
+    dns = () if config.simulate else (dns_service(config), dns_endpoints(config))
+    for obj in (*dns, storage_class()):
         objects = client.of(type(obj))
         try:
             # Looked for first: creating a Service again is refused for its address, not for its name.

@@ -20,7 +20,17 @@ def dns_service_address(config: ClusterConfig) -> str:
 
 
 def host_address(config: ClusterConfig) -> str:
-    """This machine's address towards others; its bridge's where it has no route to anybody.
+    """This machine's address towards others; its bridge's where it has no route to anybody."""
+    return _routed_address() or bridge_address(config)
+
+
+def simulated_node_address() -> str:
+    """Where simulated nodes are reached, all of them: this machine."""
+    return _routed_address() or "127.0.0.1"
+
+
+def _routed_address() -> str:
+    """The address that this machine would use towards others; empty if it has no route to anybody.
 
     Connecting a datagram socket sends nothing: it only asks the kernel which
     address it would use. The destination is a documentation address (RFC 5737).
@@ -29,6 +39,6 @@ def host_address(config: ClusterConfig) -> str:
         try:
             probe.connect(("192.0.2.1", 9))
         except OSError:
-            return bridge_address(config)
+            return ""
         address: str = probe.getsockname()[0]
         return address

@@ -2,24 +2,32 @@
 
 import errno
 import socket
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterable, Iterator
 from contextlib import suppress
 from ipaddress import IPv4Network
 
 from tiphys.cli.cluster import Cluster, ClusterConfig, all_clusters, default_node_name
 from tiphys.cli.errors import UserError
-from tiphys.network import ranges
 
 KUBELET_PORT = 10250
 KUBELET_PORTS_MAX = 100
 SCHEDULER_PORT = 10259
+#: Room for the /24 of 32,768 nodes, next to the Services' usual range; no packet is ever sent there.
+SIMULATED_POD_RANGE = "10.128.0.0/9"
+SIMULATED_SERVICE_RANGE = "10.96.0.0/16"
+#: A real cluster's Pods have a /16, each node a /24 of it.
+MIXED_NODES_MAX = 250
 
 
 def new_config(cluster: Cluster, port: int) -> ClusterConfig:
     """A configuration that collides with nothing on this machine. Raises UserError if there is none."""
     # Stopped clusters count as well: they have no route and no port now, but will want theirs back.
     others = list(_others(cluster))
-    taken = [IPv4Network(text) for other in others for text in (other.pod_range, other.service_range)]
+    # Late, because it speaks netlink, which only Linux has.
+    from tiphys.network import ranges  # noqa: PLC0415
+
+    real = [other for other in others if not other.simulate]
+    taken = [IPv4Network(text) for other in real for text in (other.pod_range, other.service_range)]
     try:
         chosen = ranges.choose([*ranges.used_networks(), *taken])
     except (OSError, LookupError) as error:
@@ -28,11 +36,34 @@ def new_config(cluster: Cluster, port: int) -> ClusterConfig:
         name=cluster.name,
         id=cluster.id,
         port=port,
-        kubelet_port=_free_port(KUBELET_PORT, {other.kubelet_port for other in others}),
+        kubelet_port=_free_port(KUBELET_PORT, _ports(others)),
         pod_range=str(chosen.pods),
         service_range=str(chosen.services),
         node_name=default_node_name(),
     )
+
+
+def new_simulated_config(cluster: Cluster, port: int) -> ClusterConfig:
+    """A configuration without a real node: only its ports must be free."""
+    return ClusterConfig(
+        name=cluster.name,
+        id=cluster.id,
+        port=port,
+        kubelet_port=0,
+        pod_range=SIMULATED_POD_RANGE,
+        service_range=SIMULATED_SERVICE_RANGE,
+        node_name=default_node_name(),
+        simulate=True,
+    )
+
+
+def nodes_port(cluster: Cluster, config: ClusterConfig) -> int:
+    """A free port for the simulated nodes."""
+    return _free_port(KUBELET_PORT, _ports([*_others(cluster), config]))
+
+
+def _ports(configs: Iterable[ClusterConfig]) -> set[int]:
+    return {port for config in configs for port in (config.kubelet_port, config.nodes_port)}
 
 
 def scheduler_port(cluster: Cluster) -> int:

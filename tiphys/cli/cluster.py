@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 import socket
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -22,12 +23,28 @@ import msgspec
 from tiphys.cli.errors import UserError
 
 DEFAULT_NAME = "tiphys"
-STATE_ROOT = Path("/var/lib/tiphys")
-RUN_ROOT = Path("/run/tiphys")
 NAME = re.compile(r"[a-z][a-z0-9-]{0,39}")
 # The kernel's sockaddr_un holds 108 bytes, the longest name below run/ included.
 RUN_PATH_MAX = 80
 FREE_BYTES_MIN = 2 * 1024 * 1024
+
+
+def state_root() -> Path:
+    """Where clusters are found by name: the machine's for root, one's own for everybody else.
+
+    ``$XDG_DATA_HOME/tiphys`` if that is set (XDG Base Directory Specification), else ``~/.tiphys``.
+    """
+    if os.geteuid() == 0:
+        return Path("/var/lib/tiphys")
+    given = os.environ.get("XDG_DATA_HOME", "")
+    return Path(given) / "tiphys" if given else Path.home() / ".tiphys"
+
+
+def _run_root() -> Path:
+    """Where sockets are whose path in the data directory would be too long."""
+    if os.geteuid() == 0:
+        return Path("/run/tiphys")
+    return Path(os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()) / f"tiphys-{os.geteuid()}"
 
 
 class ClusterConfig(msgspec.Struct, kw_only=True):
@@ -48,6 +65,11 @@ class ClusterConfig(msgspec.Struct, kw_only=True):
     scheduler_port: int = 0
     #: A KubeSchedulerConfiguration as it was read; none for the defaults.
     scheduler_config: dict[str, Any] | None = None
+    #: Without a real node: no root, no containers.
+    simulate: bool = False
+    #: How many simulated nodes there are, and where the process that is all of them listens.
+    nodes: int = 0
+    nodes_port: int = 0
 
 
 @dataclass(frozen=True)
@@ -64,12 +86,12 @@ class Cluster:
             raise UserError(
                 f'"{name}" is no name for a cluster: use up to 40 lower-case letters, digits and "-", a letter first'
             )
-        return cls(name, Path(data_dir).resolve() if data_dir else (STATE_ROOT / name).resolve())
+        return cls(name, Path(data_dir).resolve() if data_dir else (state_root() / name).resolve())
 
     @property
     def link(self) -> Path:
         """Where ``named`` looks: the data itself, or a link to it."""
-        return STATE_ROOT / self.name
+        return state_root() / self.name
 
     @property
     def id(self) -> str:
@@ -91,7 +113,7 @@ class Cluster:
     def run(self) -> Path:
         """Sockets and pid files; elsewhere if the data directory's path is too long for a socket's address."""
         inside = self.data / "run"
-        return inside if len(os.fsencode(inside)) <= RUN_PATH_MAX else RUN_ROOT / self.id
+        return inside if len(os.fsencode(inside)) <= RUN_PATH_MAX else _run_root() / self.id
 
     @property
     def supervisor_socket(self) -> Path:
@@ -188,7 +210,7 @@ class Cluster:
             self.link.unlink()
         # Empty once the last cluster with a long path has gone.
         with suppress(OSError):
-            RUN_ROOT.rmdir()
+            _run_root().rmdir()
 
 
 def default_node_name() -> str:
@@ -198,7 +220,7 @@ def default_node_name() -> str:
 
 def all_clusters() -> list[Cluster]:
     """Every cluster that was made on this machine and not purged, by name."""
-    return [Cluster(path.parent.name, path.parent.resolve()) for path in sorted(STATE_ROOT.glob("*/cluster.json"))]
+    return [Cluster(path.parent.name, path.parent.resolve()) for path in sorted(state_root().glob("*/cluster.json"))]
 
 
 @contextmanager

@@ -16,7 +16,7 @@ data_dir: Decorator = click.option(
     "--data-dir",
     type=click.Path(file_okay=False),
     envvar="TIPHYS_DATA_DIR",
-    help="Where the cluster lives on disk.  [default: /var/lib/tiphys/NAME]",
+    help="Where the cluster lives on disk.  [default: /var/lib/tiphys/NAME; ~/.tiphys/NAME if not root]",
 )
 kubeconfig: Decorator = click.option(
     "--kubeconfig",

@@ -1,4 +1,4 @@
-"""What ``up`` waits for: the node is Ready, the default service account exists, DNS answers."""
+"""What ``up`` waits for: all nodes are Ready, the default service account exists, DNS answers."""
 
 import asyncio
 import socket
@@ -14,6 +14,7 @@ from tiphys.cli.progress import Progress
 from tiphys.client import Client, Informers
 from tiphys.machinery import errors
 from tiphys.machinery.conditions import find_condition, is_true
+from tiphys.simulation.names import LABEL as SIMULATED
 
 T = TypeVar("T")
 READY_SECONDS = 60.0
@@ -24,11 +25,11 @@ async def wait_ready(cluster: Cluster, config: ClusterConfig, progress: Progress
     """Return once all of it holds. Raises UserError naming what does not after a minute."""
     async with identities.client(cluster, config, "admin", "up") as client:
         await addons.ensure(client, config)
-        steps = {
-            "node": _node_ready(client, config),
-            "service account": _service_account(client),
-            "cluster DNS": _dns_answers(config),
-        }
+        steps = {"service account": _service_account(client)}
+        if not config.simulate:
+            steps |= {"node": _node_ready(client, config), "cluster DNS": _dns_answers(config)}
+        if config.nodes:
+            steps |= {"simulated nodes": _simulated_ready(client, config)}
         waits = {asyncio.ensure_future(work): name for name, work in steps.items()}
         pending = set(waits)
         deadline = asyncio.get_running_loop().time() + READY_SECONDS
@@ -62,6 +63,23 @@ async def until(
 
 async def _node_ready(client: Client, config: ClusterConfig) -> None:
     await until(client, core_v1.Node, "", config.node_name, lambda node: is_true(node.status.conditions, "Ready"))
+
+
+async def _simulated_ready(client: Client, config: ClusterConfig) -> None:
+    """All of them."""
+    ready: set[str] = set()
+    reached = asyncio.Event()
+
+    def look(node: core_v1.Node) -> None:
+        if is_true(node.status.conditions, "Ready"):
+            ready.add(node.metadata.name)
+            if len(ready) >= config.nodes:
+                reached.set()
+
+    informers = Informers(client)
+    informers.of(core_v1.Node, labels=SIMULATED).add_handler(look, lambda _, new: look(new))
+    async with informers:
+        await reached.wait()
 
 
 async def _service_account(client: Client) -> None:

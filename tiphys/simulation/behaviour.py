@@ -1,7 +1,8 @@
-"""What a simulated container does, as its Pod's annotations say. Pure.
+"""What a simulated container does, as its Pod's annotations and Simulations say. Pure.
 
 ``sim.tiphys.dev/<name>`` is for all containers of the Pod,
-``<container>.sim.tiphys.dev/<name>`` for one of them and wins. Names:
+``<container>.sim.tiphys.dev/<name>`` for one of them and wins; what Simulations
+say (``given``, under the same names) holds where the Pod says nothing. Names:
 
 - ``start-seconds``: from the decision to start until the process runs
 - ``run-seconds``: how long it then runs; ``forever`` for ever
@@ -12,19 +13,23 @@
 - ``stop-seconds``: how long it takes to end after TERM; more than its grace, and it is killed
 - ``fail``: ``image`` (cannot be pulled), ``create``, ``start`` or ``oom``
   (ends by 137, OOMKilled, after ``run-seconds``)
+- ``cpu``, ``memory``: quantities, what it uses while it runs
+- ``log``: what it writes when it starts; with ``log-every-seconds`` again and again
 
 A value that is not understood is as good as none: a test's typing error shows in ``problems``.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Literal
 
 from tiphys.api import core_v1
 from tiphys.kubelet import restart
 from tiphys.kubelet.facts import ContainerKind
+from tiphys.machinery import quantity
+from tiphys.simulation.names import DOMAIN
 
-DOMAIN = "sim.tiphys.dev"
 NAMES = frozenset(
     {
         "start-seconds",
@@ -35,6 +40,10 @@ NAMES = frozenset(
         "unhealthy-after-seconds",
         "stop-seconds",
         "fail",
+        "cpu",
+        "memory",
+        "log",
+        "log-every-seconds",
     }
 )
 Fault = Literal["", "image", "create", "start", "oom"]
@@ -46,6 +55,10 @@ INIT_RUN_SECONDS = 1.0
 #: Of Pods that are meant to end.
 JOB_RUN_SECONDS = 5.0
 STOP_SECONDS = 0.5
+#: Of containers that request nothing; others use a tenth of the CPU and half of the memory that they request.
+CPU_MILLI = 1
+MEMORY_BYTES = 16 << 20
+NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +73,21 @@ class Behaviour:
     unhealthy_after_seconds: float = FOREVER
     stop_seconds: float = STOP_SECONDS
     fault: Fault = ""
+    cpu_milli: int = 0
+    memory_bytes: int = 0
+    log: str = ""
+    log_every_seconds: float = FOREVER
 
 
-def behaviour(pod: core_v1.Pod, container: restart.AnyContainer, kind: ContainerKind, attempt: int) -> Behaviour:
+def behaviour(
+    pod: core_v1.Pod,
+    container: restart.AnyContainer,
+    kind: ContainerKind,
+    attempt: int,
+    given: Mapping[str, str] = NOTHING,
+) -> Behaviour:
     """What the container does when it is started for the ``attempt``-th time, counted from 0."""
-    said = _said(pod, container.name)
+    said = {**given, **_said(pod, container.name)}
     fault = said.get("fail", "")
     return Behaviour(
         start_seconds=_seconds(said.get("start-seconds"), START_SECONDS),
@@ -75,12 +98,18 @@ def behaviour(pod: core_v1.Pod, container: restart.AnyContainer, kind: Container
         unhealthy_after_seconds=_seconds(said.get("unhealthy-after-seconds"), FOREVER),
         stop_seconds=_seconds(said.get("stop-seconds"), STOP_SECONDS),
         fault=next((known for known in FAULTS if known == fault), ""),
+        cpu_milli=_amount(said.get("cpu"), quantity.milli) or _part(container, "cpu", 0.1, quantity.milli) or CPU_MILLI,
+        memory_bytes=_amount(said.get("memory"), quantity.value)
+        or _part(container, "memory", 0.5, quantity.value)
+        or MEMORY_BYTES,
+        log=said.get("log", f"simulated container {container.name} of {container.image} started"),
+        log_every_seconds=_seconds(said.get("log-every-seconds"), FOREVER) or FOREVER,
     )
 
 
-def slow_to_be_ready(pod: core_v1.Pod, name: str) -> bool:
-    """Whether annotations speak of the container's readiness."""
-    said = _said(pod, name)
+def slow_to_be_ready(pod: core_v1.Pod, name: str, given: Mapping[str, str] = NOTHING) -> bool:
+    """Whether anything is said of the container's readiness."""
+    said = {**given, **_said(pod, name)}
     return "ready-after-seconds" in said or "unready-after-seconds" in said
 
 
@@ -91,15 +120,24 @@ def problems(annotations: Mapping[str, str]) -> list[str]:
         domain, _, name = key.partition("/")
         if domain != DOMAIN and not domain.endswith(f".{DOMAIN}"):
             continue
-        if name not in NAMES:
-            found.append(f"{key}: there is no such annotation; known are {', '.join(sorted(NAMES))}")
-        elif name == "fail" and text not in FAULTS:
-            found.append(f"{key}: {text!r} is none of {', '.join(FAULTS)}")
-        elif name.endswith("-seconds") and _number(text) is None:
-            found.append(f"{key}: {text!r} is not a number of seconds")
-        elif name == "exit-code" and not all(part.strip().isdigit() for part in text.split(",")):
-            found.append(f"{key}: {text!r} is not an exit code")
+        if wrong := problem(name, text):
+            found.append(f"{key}: {wrong}")
     return found
+
+
+def problem(name: str, text: str) -> str:
+    """Why ``text`` says nothing as ``name``; empty if it does."""
+    if name not in NAMES:
+        return f"there is no such annotation; known are {', '.join(sorted(NAMES))}"
+    if name == "fail" and text not in FAULTS:
+        return f"{text!r} is none of {', '.join(FAULTS)}"
+    if name.endswith("-seconds") and _number(text) is None:
+        return f"{text!r} is not a number of seconds"
+    if name == "exit-code" and not all(part.strip().isdigit() for part in text.split(",")):
+        return f"{text!r} is not an exit code"
+    if name in ("cpu", "memory") and _amount(text, quantity.milli) is None:
+        return f"{text!r} is not a quantity"
+    return ""
 
 
 def _said(pod: core_v1.Pod, container: str) -> dict[str, str]:
@@ -115,6 +153,19 @@ def _usual_run_seconds(pod: core_v1.Pod, container: restart.AnyContainer, kind: 
     if kind == "ephemeral":
         return FOREVER
     return FOREVER if (pod.spec.restartPolicy or "Always") == "Always" else JOB_RUN_SECONDS
+
+
+def _amount(text: str | None, read: Callable[[str], int]) -> int | None:
+    try:
+        return read(text) if text is not None else None
+    except ValueError:
+        return None
+
+
+def _part(container: restart.AnyContainer, resource: str, part: float, read: Callable[[str], int]) -> int:
+    """Of what the container requests."""
+    requests = container.resources.requests if container.resources is not None else None
+    return int((_amount((requests or {}).get(resource), read) or 0) * part)
 
 
 def _number(text: str) -> float | None:

@@ -9,13 +9,14 @@ All nodes share one watch of Pods and one of Nodes, so that a thousand of them
 cost what they do and not what they are.
 """
 
+import asyncio
 import dataclasses
 import ipaddress
 import random as random_module
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -31,6 +32,7 @@ from tiphys.kubelet.machine import Load
 from tiphys.kubelet.nodestatus import RuntimeState
 from tiphys.machinery import codec, errors, times
 from tiphys.simulation import behaviour
+from tiphys.simulation.names import LABEL
 from tiphys.simulation.objects import Objects
 from tiphys.simulation.pod import SimulatedPod
 
@@ -39,6 +41,7 @@ RETRY_SECONDS = 0.2
 RETRY_SECONDS_MAX = 7.0
 #: A lease is renewed four times within its duration.
 RENEWALS = 4
+MERGE = "application/merge-patch+json"
 #: From power on until the kubelet runs.
 BOOT_SECONDS = 5.0
 HEALTHY = Load(8 << 30, 80 << 30, 100 << 30, 1_000_000, 2_000_000, 100, 32768)
@@ -56,6 +59,28 @@ class NodeOptions:
     zones: tuple[str, ...] = ()
     lease_seconds: float = 40.0
     report_seconds: float = 300.0
+    name_prefix: str = "node-"
+    #: Where all of them are reached, and the port; without an address each has one of its own, where nobody is.
+    address: str = ""
+    port: int = 0
+    #: Keys of taints that keep away Pods which do not tolerate them.
+    taints: tuple[str, ...] = ()
+    #: How many Events of each type all nodes together may write, on average; 0 is without limit.
+    events_per_second: float = 0.0
+
+
+class Shared(Protocol):
+    """What the nodes of a process have together."""
+
+    objects: Objects
+    writes: asyncio.Semaphore
+
+    def pods_of(self, node: str) -> list[core_v1.Pod]: ...
+
+    def given(self, pod: core_v1.Pod, container: str) -> Mapping[str, str]: ...
+
+    def may_tell(self, event_type: str) -> bool:
+        """Whether there is room for one more Event."""
 
 
 class SimulatedNode:
@@ -68,14 +93,15 @@ class SimulatedNode:
         client: Client,
         clock: Clock,
         random: random_module.Random,
-        objects: Objects,
-        pods_here: Callable[[str], list[core_v1.Pod]],
+        shared: Shared,
     ) -> None:
-        self.name = f"node-{number}"
+        self.name = f"{options.name_prefix}{number}"
         self.client = client
         self.clock = clock
-        self.ips: tuple[str, ...] = (str(ipaddress.IPv4Address("172.16.0.0") + number),)
-        self.objects = objects
+        self.ips: tuple[str, ...] = (options.address or str(ipaddress.IPv4Address("172.16.0.0") + number),)
+        self.objects = shared.objects
+        self.writes = shared.writes
+        self.given = shared.given
         self.alive = False
         self.tasks = Tasks()
         self.pods: dict[str, SimulatedPod] = {}
@@ -83,15 +109,23 @@ class SimulatedNode:
         self._ids = Ids(random)
         self.recorder = Recorder(client, clock, self._ids, component="kubelet", host=self.name)
         self._options = options
-        self._pods_here = pods_here
+        self._shared = shared
         self._nodes = client.of(core_v1.Node)
         self._leases = client.of(coordination_v1.Lease)
-        labels = dict(options.labels)
+        self._lease_path = self._leases.path(LEASE_NAMESPACE, self.name)
+        labels = {LABEL: "true", **options.labels}
         if options.zones:
             labels["topology.kubernetes.io/zone"] = options.zones[(number - 1) % len(options.zones)]
         here = Path()
         self._config = KubeletConfig(
-            self.name, here, here, here, self.ips, max_pods=options.max_pods, node_labels=labels
+            self.name,
+            here,
+            here,
+            here,
+            self.ips,
+            max_pods=options.max_pods,
+            node_labels=labels,
+            taints=tuple((key, "true", "NoSchedule") for key in options.taints),
         )
         self._facts = MachineFacts(
             cpus=options.cpus,
@@ -120,7 +154,7 @@ class SimulatedNode:
         phase = self._random.random() * self._options.lease_seconds / RENEWALS
         self.tasks.start(self._renew_lease(phase), name=f"lease {self.name}")
         self.tasks.start(self._report_often(), name=f"status {self.name}")
-        for pod in self._pods_here(self.name):
+        for pod in self._shared.pods_of(self.name):
             self.pod_changed(pod)
 
     async def fail(self) -> None:
@@ -165,12 +199,12 @@ class SimulatedNode:
             return
         running = self.pods[uid] = SimulatedPod(pod, self, self._pod_gone)
         for problem in behaviour.problems(pod.metadata.annotations):
-            self.recorder.event(pod, "Warning", "BadSimulation", problem)
+            self.event(pod, "Warning", "BadSimulation", problem)
         others = [p.pod for p in self.pods.values() if p is not running and p.worker.stage == "active"]
         allocatable = nodestatus.allocatable(self._config, nodestatus.capacity(self._config, self._facts))
         refused = admission.refusal(pod, others, allocatable, self.node)
         if refused is not None:
-            self.recorder.event(pod, "Warning", refused[0], refused[1])
+            self.event(pod, "Warning", refused[0], refused[1])
             running.post(w.Rejected(*refused))
         else:
             running.post(w.Admitted())
@@ -189,6 +223,15 @@ class SimulatedNode:
         self.pods.pop(pod.pod.metadata.uid, None)
 
     # What Pods need
+
+    def event(self, obj: Any, event_type: str, reason: str, message: str, field_path: str = "") -> None:
+        if self._shared.may_tell(event_type):
+            self.recorder.event(obj, event_type, reason, message, field_path=field_path)
+
+    def usage(self) -> tuple[int, int]:
+        """Thousandths of a CPU and bytes of memory that its containers use."""
+        plans = [plan for pod in self.pods.values() for _, plan in pod.running()]
+        return sum(plan.cpu_milli for plan in plans), sum(plan.memory_bytes for plan in plans)
 
     def pod_address(self) -> str:
         if not self._range:
@@ -232,7 +275,7 @@ class SimulatedNode:
     async def _become_ready(self) -> None:
         await self._retried(self._report)
         reference = core_v1.ObjectReference(apiVersion="v1", kind="Node", name=self.name, uid=self.name)
-        self.recorder.event(reference, "Normal", "NodeReady", f"Node {self.name} status is now: NodeReady")
+        self.event(reference, "Normal", "NodeReady", f"Node {self.name} status is now: NodeReady")
 
     async def _report_often(self) -> None:
         while True:
@@ -255,6 +298,9 @@ class SimulatedNode:
             addresses=nodestatus.addresses(self._config),
             conditions=nodestatus.conditions(node.status.conditions, self._facts, HEALTHY, runtime, self.clock.now()),
             nodeInfo=nodestatus.node_info(self._config, self._facts, runtime),
+            daemonEndpoints=core_v1.NodeDaemonEndpoints(kubeletEndpoint=core_v1.DaemonEndpoint(Port=self._options.port))
+            if self._options.port
+            else None,
         )
 
     async def _renew_lease(self, phase: float) -> None:
@@ -266,10 +312,14 @@ class SimulatedNode:
 
     async def _renew(self) -> None:
         moment = times.format_micro(self.clock.now())
-        spec = {"holderIdentity": self.name, "leaseDurationSeconds": int(self._options.lease_seconds)}
+        # Bytes out, and the answer unread: this is most of what idle nodes do.
+        body = b'{"spec":{"holderIdentity":"%s","leaseDurationSeconds":%d,"renewTime":"%s"}}' % (
+            self.name.encode(),
+            int(self._options.lease_seconds),
+            moment.encode(),
+        )
         try:
-            body = {"spec": spec | {"renewTime": moment}}
-            await self._leases.patch(self.name, LEASE_NAMESPACE, body, "merge")
+            await self.client.request("PATCH", self._lease_path, body=body, content_type=MERGE)
         except errors.NotFound:
             owner = meta_v1.OwnerReference(apiVersion="v1", kind="Node", name=self.name, uid=self.node.metadata.uid)
             lease = coordination_v1.Lease(

@@ -5,7 +5,7 @@ carried out by letting time pass, and what came of them is told to it as facts.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -13,7 +13,7 @@ import msgspec
 
 from tiphys.api import core_v1
 from tiphys.base.clock import Clock
-from tiphys.client import Client, Recorder
+from tiphys.client import Client
 from tiphys.client.tasks import Tasks
 from tiphys.kubelet import downward, restart, statuspatch, worker
 from tiphys.kubelet import probes as kubelet_probes
@@ -29,6 +29,7 @@ SANDBOX_SECONDS = 0.2
 PULL_FAILS_SECONDS = 0.3
 RETRY_SECONDS_MIN = 0.2
 RETRY_SECONDS_MAX = 10.0
+STRATEGIC = "application/strategic-merge-patch+json"
 
 
 class Place(Protocol):
@@ -36,10 +37,16 @@ class Place(Protocol):
 
     client: Client
     clock: Clock
-    recorder: Recorder
     tasks: Tasks
     ips: tuple[str, ...]
     objects: Objects
+    #: How many statuses are written at once; those that wait meanwhile are replaced by newer ones.
+    writes: asyncio.Semaphore
+
+    def event(self, pod: core_v1.Pod, event_type: str, reason: str, message: str, field_path: str = "") -> None: ...
+
+    def given(self, pod: core_v1.Pod, container: str) -> Mapping[str, str]:
+        """What Simulations say of a container, under the names of ``behaviour``."""
 
     def pod_address(self) -> str:
         """A free address of the node's range; empty while it has none."""
@@ -56,6 +63,9 @@ class _Run:
     behaviour: behaviour.Behaviour
     timers: list[asyncio.TimerHandle] = field(default_factory=list)
     probes: dict[w.ProbeKind, asyncio.TimerHandle] = field(default_factory=dict)
+    probed: dict[w.ProbeKind, tuple[w.StartProbe, SimulatedProbe]] = field(default_factory=dict)
+    #: It has been told to end; nothing that is said of it changes that.
+    ending: bool = False
 
 
 class SimulatedPod:
@@ -65,7 +75,9 @@ class SimulatedPod:
         self._node = node
         self._gone = gone
         self._loop = asyncio.get_running_loop()
-        self.worker = worker.PodWorker(_probed(pod), host_ips=node.ips)
+        #: As the API has it; the worker's may have probes of ours.
+        self.given = pod
+        self.worker = worker.PodWorker(self._probed(pod), host_ips=node.ips)
         self._pods = node.client.of(core_v1.Pod)
         self._written: dict[str, Any] = codec.to_builtins(pod.status)
         self._pending: core_v1.PodStatus | None = None
@@ -83,7 +95,49 @@ class SimulatedPod:
         return self.worker.pod
 
     def changed(self, pod: core_v1.Pod) -> None:
-        self.post(w.Updated(_probed(pod)))
+        self.given = pod
+        if pod.metadata.annotations != self.worker.pod.metadata.annotations:
+            self.behaviour_changed()
+        else:
+            self.post(w.Updated(self._probed(pod)))
+        if self.worker.wants_resize:
+            # Nothing is short on a simulated node.
+            self.post(w.ResizeJudged())
+
+    def behaviour_changed(self) -> None:
+        """Something else is said of the Pod: what runs goes on as if it had been said from its start."""
+        self.post(w.Updated(self._probed(self.given)))
+        for fact in self.worker.facts.containers:
+            run = self._runs.get(fact.id)
+            container = restart.find_container(self.pod, fact.name)
+            if run is None or container is None or run.ending:
+                continue
+            plan = self._plan(container, fact.attempt)
+            if plan != run.behaviour:
+                run.behaviour = plan
+                _cancel(*run.timers)
+                run.timers.clear()
+                self._set_end(fact.id, fact.started_at, run)
+                for instruction, probe in list(run.probed.values()):
+                    probe.behaviour = plan
+                    _cancel(*[run.probes.pop(probe.kind)] if probe.kind in run.probes else [])
+                    self._set_probe(instruction, probe, max(probe.first(), self._age(fact.started_at)))
+
+    def running(self) -> list[tuple[ContainerFact, behaviour.Behaviour]]:
+        """Containers that run now, and how they behave."""
+        return [(fact, self._runs[fact.id].behaviour) for fact in self.worker.facts.containers if fact.id in self._runs]
+
+    def plan_of(self, fact: ContainerFact) -> behaviour.Behaviour | None:
+        """How a container behaves, or behaved; None if the Pod has no container of its name any more."""
+        container = restart.find_container(self.pod, fact.name)
+        return self._plan(container, fact.attempt) if container is not None else None
+
+    def _plan(self, container: restart.AnyContainer, attempt: int) -> behaviour.Behaviour:
+        kind = restart.kind_of(self.pod, container.name)
+        return behaviour.behaviour(self.pod, container, kind, attempt, self._node.given(self.pod, container.name))
+
+    def _age(self, started_at: int) -> float:
+        return max(0.0, self._node.clock.now().timestamp() - started_at / 1e9)
 
     def post(self, event: w.Event) -> None:
         if self._closed:
@@ -126,6 +180,8 @@ class SimulatedPod:
                     self._later(0.0, self.post, w.StartDone(name, ("ContainerCreating", "")))
             case w.KillContainer():
                 self._kill(instruction)
+            case w.ResizeContainer(container_id, name, resources):
+                self._later(0.0, self.post, w.ResizeDone(container_id, name, resources))
             case w.StopSandbox(sandbox_id):
                 self._later(0.0, self._stop_sandbox, sandbox_id)
             case w.RemoveContainers(ids):
@@ -139,6 +195,8 @@ class SimulatedPod:
                 run = self._runs.get(container_id)
                 if run is not None:
                     _cancel(*(run.probes.pop(kind) for kind in kinds if kind in run.probes))
+                    for kind in kinds:
+                        run.probed.pop(kind, None)
             case w.Finalize(status):
                 self._task("finalize", self._finalize(status))
             case w.Forget():
@@ -158,7 +216,7 @@ class SimulatedPod:
         if name:
             of_kind = {"init": "initContainers", "app": "containers", "ephemeral": "ephemeralContainers"}
             path = f"spec.{of_kind[restart.kind_of(self.pod, name)]}{{{name}}}"
-        self._node.recorder.event(self.pod, event_type, reason, message, field_path=path)
+        self._node.event(self.pod, event_type, reason, message, path)
 
     def _task(self, what: str, work: Any) -> asyncio.Task[None]:
         meta = self.pod.metadata
@@ -218,7 +276,7 @@ class SimulatedPod:
     def _start(self, name: str, attempt: int) -> None:
         container = restart.find_container(self.pod, name)
         assert container is not None, name
-        plan = behaviour.behaviour(self.pod, container, restart.kind_of(self.pod, name), attempt)
+        plan = self._plan(container, attempt)
         image = quote(container.image or "")
         if plan.fault == "image":
             self._say("Normal", "Pulling", f"Pulling image {image}", name)
@@ -273,12 +331,18 @@ class SimulatedPod:
             self.post(w.StartDone(name, ("RunContainerError", "simulated")))
             return
         self._say("Normal", "Started", "Container started", name)
-        run = self._runs[fact.id] = _Run(plan)
-        if plan.run_seconds != behaviour.FOREVER:
-            code, reason = (137, "OOMKilled") if plan.fault == "oom" else (plan.exit_code, "")
-            run.timers.append(self._loop.call_later(plan.run_seconds, self._end, fact.id, code, reason))
+        # Something else may have been said of it while it started.
+        run = self._runs[fact.id] = _Run(self._plan(container, attempt))
+        self._set_end(fact.id, now, run)
         self._observe(containers=(fact,))
         self.post(w.StartDone(name))
+
+    def _set_end(self, container_id: str, started_at: int, run: _Run) -> None:
+        plan = run.behaviour
+        if plan.run_seconds != behaviour.FOREVER:
+            code, reason = (137, "OOMKilled") if plan.fault == "oom" else (plan.exit_code, "")
+            left = max(0.0, plan.run_seconds - self._age(started_at))
+            run.timers.append(self._loop.call_later(left, self._end, container_id, code, reason))
 
     def _end(self, container_id: str, code: int, reason: str = "") -> None:
         run = self._runs.pop(container_id, None)
@@ -301,6 +365,7 @@ class SimulatedPod:
         forced = wanted > instruction.grace_seconds
         _cancel(*run.timers)
         run.timers.clear()
+        run.ending = True
         seconds = instruction.grace_seconds if forced else wanted
         run.timers.append(self._loop.call_later(seconds, self._killed, container_id, 137 if forced else 143))
 
@@ -323,6 +388,7 @@ class SimulatedPod:
             return
         verdicts = kubelet_probes.ProbeRun.of(instruction.kind, probe, instruction.passing)
         simulated = SimulatedProbe(instruction.kind, probe, run.behaviour, verdicts)
+        run.probed[instruction.kind] = (instruction, simulated)
         self._set_probe(instruction, simulated, simulated.first())
 
     def _set_probe(self, instruction: w.StartProbe, probe: SimulatedProbe, at: float) -> None:
@@ -344,6 +410,24 @@ class SimulatedPod:
         if verdict is not None:
             self.post(w.ProbeTurned(instruction.container_id, probe.kind, verdict))
 
+    def _probed(self, pod: core_v1.Pod) -> core_v1.Pod:
+        """The Pod as the worker sees it: a container whose readiness is simulated, but not probed, has a probe.
+
+        Nothing of this is written to the API, which gets the status alone.
+        """
+        slow = [
+            c.readinessProbe is None and behaviour.slow_to_be_ready(pod, c.name, self._node.given(pod, c.name))
+            for c in pod.spec.containers
+        ]
+        if not any(slow):
+            return pod
+        probe = core_v1.Probe(exec=core_v1.ExecAction(command=["simulated"]), periodSeconds=1, failureThreshold=1)
+        containers = [
+            msgspec.structs.replace(c, readinessProbe=probe) if lacks else c
+            for c, lacks in zip(pod.spec.containers, slow, strict=True)
+        ]
+        return msgspec.structs.replace(pod, spec=msgspec.structs.replace(pod.spec, containers=containers))
+
     # The API
 
     def _write(self, status: core_v1.PodStatus) -> None:
@@ -353,28 +437,37 @@ class SimulatedPod:
             self._writing = self._task("status", self._write_pending())
 
     async def _write_pending(self) -> None:
-        meta = self.pod.metadata
         wait = RETRY_SECONDS_MIN
         try:
             while self._pending is not None:
-                status, self._pending = self._pending, None
-                new: dict[str, Any] = codec.to_builtins(status)
-                body = statuspatch.patch(meta.uid, self._written, new)
-                if body is None:
-                    continue
                 try:
-                    await self._pods.patch(meta.name, meta.namespace, body, "strategic", subresource="status")
-                    self._written = new
+                    async with self._node.writes:
+                        await self._write_latest()
                     wait = RETRY_SECONDS_MIN
                 except (errors.NotFound, errors.Conflict):
                     # Gone, or another Pod of that name: the watch will say so.
                     return
                 except (errors.StatusError, ConnectionError):
-                    self._pending = self._pending or status
                     await self._node.clock.sleep(wait)
                     wait = min(wait * 2, RETRY_SECONDS_MAX)
         finally:
             self._writing = None
+
+    async def _write_latest(self) -> None:
+        status, self._pending = self._pending, None
+        meta = self.pod.metadata
+        new: dict[str, Any] = codec.to_builtins(status)
+        body = statuspatch.patch(meta.uid, self._written, new)
+        if body is None:
+            return
+        path = self._pods.path(meta.namespace, meta.name, "status")
+        try:
+            # The answer is of no interest: the watch brings it.
+            await self._pods.client.request("PATCH", path, body=codec.encode(body), content_type=STRATEGIC)
+        except (errors.StatusError, ConnectionError):
+            self._pending = self._pending or status
+            raise
+        self._written = new
 
     async def _finalize(self, status: core_v1.PodStatus) -> None:
         self._write(status)
@@ -397,20 +490,3 @@ class SimulatedPod:
 def _cancel(*timers: asyncio.TimerHandle) -> None:
     for timer in timers:
         timer.cancel()
-
-
-def _probed(pod: core_v1.Pod) -> core_v1.Pod:
-    """The Pod as the worker sees it: a container whose readiness is simulated, but not probed, has a probe.
-
-    Nothing of this is written to the API, which gets the status alone.
-    """
-    if not any(behaviour.slow_to_be_ready(pod, c.name) and c.readinessProbe is None for c in pod.spec.containers):
-        return pod
-    probe = core_v1.Probe(exec=core_v1.ExecAction(command=["simulated"]), periodSeconds=1, failureThreshold=1)
-    containers = [
-        msgspec.structs.replace(c, readinessProbe=probe)
-        if c.readinessProbe is None and behaviour.slow_to_be_ready(pod, c.name)
-        else c
-        for c in pod.spec.containers
-    ]
-    return msgspec.structs.replace(pod, spec=msgspec.structs.replace(pod.spec, containers=containers))

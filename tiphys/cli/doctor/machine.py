@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tiphys.cli.choose import port_problem
-from tiphys.cli.cluster import STATE_ROOT
+from tiphys.cli.cluster import state_root
 from tiphys.cli.doctor.findings import Finding, present
 
 KERNEL_MIN = (5, 4)
@@ -72,7 +72,8 @@ def _lines(path: Path) -> list[str]:
 
 def _disk() -> Finding:
     """Where clusters live, or where the folder for them would be made."""
-    place = next(path for path in (STATE_ROOT, *STATE_ROOT.parents) if path.exists())
+    root = state_root()
+    place = next(path for path in (root, *root.parents) if path.exists())
     free = shutil.disk_usage(place).free
     text = f"{free / (1 << 30):.1f} GiB free in {place}"
     if free < DISK_NEEDED_BYTES:

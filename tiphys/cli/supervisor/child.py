@@ -15,7 +15,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from typing import NoReturn, Protocol
 
 import uvloop
@@ -104,8 +104,8 @@ def redirect_output(cluster: Cluster, name: str) -> None:
 
 
 def set_process_name(name: str) -> None:
-    """What ``ps -o comm`` and ``top`` show; the kernel keeps 15 characters."""
-    with open("/proc/self/comm", "w") as comm:
+    """What ``ps -o comm`` and ``top`` show; the kernel keeps 15 characters. Linux alone has it."""
+    with suppress(FileNotFoundError), open("/proc/self/comm", "r+") as comm:
         comm.write(f"tiphys-{name}"[:15])
 
 

@@ -1,8 +1,9 @@
 """The supervisor: one single-threaded process that forks the components and brings them back.
 
-It waits in one ``select`` for children that end (pidfds), their reports, its
-socket's clients, signals and the end of a pause. It has no event loop of its
-own, because children are forked from it and would inherit one half alive.
+It waits in one ``select`` for children that end (pidfds; where the system has
+none, the end of their reports), their reports, its socket's clients, signals and
+the end of a pause. It has no event loop of its own, because children are forked
+from it and would inherit one half alive.
 
 Clients send one JSON line, ``{"command": "status" | "watch" | "stop"}``, and get
 states as JSON lines: one, one for each change, or one for each change until all
@@ -50,7 +51,8 @@ class Row:
 class _Process:
     name: str
     pid: int
-    pidfd: int
+    #: None where the system has none: the end of ``reports`` then tells the process's.
+    pidfd: int | None
     reports: int | None
     ours: bool
     error: str = ""
@@ -144,7 +146,7 @@ class Supervisor:
         run: child.Run = getattr(importlib.import_module(module), function)
         made = child.fork(row.name, run, self._cluster, self._config, self._lifeline, self._not_for_children())
         os.set_blocking(made.reports, False)
-        self._processes[row.name] = entry = _Process(row.name, made.pid, os.pidfd_open(made.pid), made.reports, True)
+        self._processes[row.name] = entry = _Process(row.name, made.pid, _pidfd(made.pid), made.reports, True)
         self._selector.register(made.reports, selectors.EVENT_READ, lambda: self._read_reports(entry))
         self._watch_end(entry)
         self._plan.started(row.name, made.pid, now)
@@ -152,7 +154,7 @@ class Supervisor:
 
     def _start_adopted(self, row: Row, adopt: Callable[[Cluster, ClusterConfig], int], now: float) -> None:
         pid = adopt(self._cluster, self._config)
-        self._processes[row.name] = entry = _Process(row.name, pid, os.pidfd_open(pid), None, False)
+        self._processes[row.name] = entry = _Process(row.name, pid, _pidfd(pid), None, False)
         self._watch_end(entry)
         self._plan.started(row.name, pid, now)
         process.write_pid_file(self._cluster.pid_file(row.name), pid)
@@ -161,15 +163,23 @@ class Supervisor:
     def _not_for_children(self) -> list[int]:
         descriptors = [*self._inherited, *(watcher.fileno() for watcher in self._watchers)]
         for entry in self._processes.values():
-            descriptors.append(entry.pidfd)
+            if entry.pidfd is not None:
+                descriptors.append(entry.pidfd)
             if entry.reports is not None:
                 descriptors.append(entry.reports)
-        if isinstance(self._selector, selectors.EpollSelector):
+        # Other systems' selectors have no descriptor, or one that a fork does not inherit.
+        if isinstance(self._selector, getattr(selectors, "EpollSelector", ())):
             descriptors.append(self._selector.fileno())
         return descriptors
 
     def _watch_end(self, entry: _Process) -> None:
-        self._selector.register(entry.pidfd, selectors.EVENT_READ, lambda: self._ended(entry))
+        if entry.pidfd is not None:
+            self._selector.register(entry.pidfd, selectors.EVENT_READ, lambda: self._ended(entry))
+
+    def _forget_pidfd(self, entry: _Process) -> None:
+        if entry.pidfd is not None:
+            self._selector.unregister(entry.pidfd)
+            os.close(entry.pidfd)
 
     def _signal(self, pid: int, number: signal.Signals) -> None:
         with suppress(ProcessLookupError):
@@ -197,6 +207,8 @@ class Supervisor:
             self._selector.unregister(entry.reports)
             os.close(entry.reports)
             entry.reports = None
+            if entry.pidfd is None:
+                self._ended(entry)
             return
         *lines, entry.unread = (entry.unread + data).split(b"\n")
         for line in lines:
@@ -212,8 +224,7 @@ class Supervisor:
             self._read_reports(entry)
         reason = process.exit_reason(os.waitpid(entry.pid, 0)[1]) if entry.ours else "ended"
         reason = f"{reason}: {entry.error}" if entry.error else reason
-        self._selector.unregister(entry.pidfd)
-        os.close(entry.pidfd)
+        self._forget_pidfd(entry)
         if entry.reports is not None:
             self._selector.unregister(entry.reports)
             os.close(entry.reports)
@@ -234,8 +245,7 @@ class Supervisor:
         for name, row in self._rows.items():
             entry = self._processes.get(name)
             if row.adopt is not None and entry is not None:
-                self._selector.unregister(entry.pidfd)
-                os.close(entry.pidfd)
+                self._forget_pidfd(entry)
                 del self._processes[name]
                 self._plan.components[name].pid = None
         self._carry_out(self._plan.stop())
@@ -282,6 +292,10 @@ class Supervisor:
         itself = Component("supervisor", state="ready", pid=os.getpid(), started_at=self._since)
         components = [_described(component, now) for component in (itself, *self._plan.components.values())]
         return {"ready": self._plan.ready, "name": self._cluster.name, "components": components}
+
+
+def _pidfd(pid: int) -> int | None:
+    return os.pidfd_open(pid) if process.HAS_PIDFD else None
 
 
 def _described(component: Component, now: float) -> dict[str, object]:

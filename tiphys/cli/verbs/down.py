@@ -6,7 +6,7 @@ import os
 import click
 
 from tiphys.apiserver import kubeconfig as kubeconfigs
-from tiphys.cli import identities, options, teardown
+from tiphys.cli import identities, options
 from tiphys.cli.cluster import Cluster
 from tiphys.cli.errors import UserError
 from tiphys.cli.progress import Progress
@@ -26,8 +26,6 @@ def command(name: str, data_dir: str | None, kubeconfig: str | None, purge: bool
     Its objects and images stay on disk and come back with "tiphys up", unless
     --purge is given.
     """
-    if os.geteuid() != 0:
-        raise UserError('stopping a cluster needs root; run "sudo tiphys down"')
     progress = Progress()
     cluster = Cluster.named(name, data_dir)
     if not cluster.exists:
@@ -39,12 +37,20 @@ def command(name: str, data_dir: str | None, kubeconfig: str | None, purge: bool
         if not purge:
             raise
         config = cluster.nameless_config()
+        # One that never had a node of its own has nothing in the kernel.
+        config.simulate = not (cluster.data / "runtime").exists()
+    if not config.simulate and os.geteuid() != 0:
+        raise UserError('stopping a cluster with a real node needs root; run "sudo tiphys down"')
     with progress.step("stopping"):
         _stop(cluster)
         if purge:
             cluster.make_room()
-    with progress.step("removing containers, links and rules"):
-        asyncio.run(teardown.remove(cluster, config))
+    if not config.simulate:
+        # Late, because a cluster without a real node runs where none of this is.
+        from tiphys.cli import teardown  # noqa: PLC0415
+
+        with progress.step("removing containers, links and rules"):
+            asyncio.run(teardown.remove(cluster, config))
     if purge:
         with progress.step("deleting data"):
             cluster.forget()

@@ -8,19 +8,16 @@ from pathlib import Path
 
 import click
 
-from tiphys.apiserver import flags
 from tiphys.apiserver import kubeconfig as kubeconfigs
 from tiphys.cli import identities, options
-from tiphys.cli.choose import new_config, port_problem, scheduler_port
-from tiphys.cli.cluster import STATE_ROOT, Cluster, ClusterConfig, exclusive
+from tiphys.cli.cluster import Cluster, ClusterConfig, exclusive
+from tiphys.cli.configuring import Wanted, check_kind, check_port, configured
 from tiphys.cli.errors import UserError
 from tiphys.cli.progress import Progress
 from tiphys.cli.readiness import wait_ready
 from tiphys.cli.supervisor import child, process, remote, table
-from tiphys.cli.supervisor.components import apiserver, controllers
 from tiphys.cli.supervisor.loop import Supervisor
 
-DEFAULT_PORT = 6443
 START_SECONDS = 60.0
 #: A component that ended this often while starting will not come up by itself.
 FAILED_STARTS = 4
@@ -44,6 +41,12 @@ FAILED_STARTS = 4
     metavar="FILE",
     help="A KubeSchedulerConfiguration; kept until another is given.",
 )
+@click.option("--simulate", is_flag=True, help="Simulated nodes only: no root, no containers, any system.")
+@click.option(
+    "--nodes",
+    type=click.IntRange(0, 32000),
+    help="How many simulated nodes.  [default: 3 with --simulate, else 0; or as last used]",
+)
 def command(
     name: str,
     data_dir: str | None,
@@ -51,6 +54,8 @@ def command(
     port: int | None,
     apiserver_args: tuple[str, ...],
     scheduler_config: Path | None,
+    simulate: bool,
+    nodes: int | None,
 ) -> None:
     """Start a cluster and wait until it is ready.
 
@@ -61,18 +66,17 @@ def command(
     \b
     tiphys up
     kubectl get nodes
+    tiphys up --name sim --simulate --nodes 100
     """
-    if os.geteuid() != 0:
-        raise UserError('a cluster with real containers needs root; run "sudo tiphys up"')
     progress = Progress()
     cluster = Cluster.named(name, data_dir)
+    check_kind(cluster, simulate)
     cluster.register()
     cluster.make_directories()
     # Two at once would start two supervisors; the second waits for the first.
     with exclusive(cluster.data / "up.lock"):
         try:
-            config = _configured(cluster, port, list(apiserver_args))
-            _configure_scheduler(cluster, config, scheduler_config)
+            config = configured(cluster, Wanted(port, list(apiserver_args), scheduler_config, simulate, nodes))
         except UserError:
             if not cluster.exists:
                 # Nothing was made yet that a later attempt could go on with.
@@ -94,62 +98,6 @@ def command(
     )
 
 
-def _configured(cluster: Cluster, port: int | None, apiserver_args: list[str]) -> ClusterConfig:
-    """The cluster's configuration, made now if it is new."""
-    if not cluster.exists:
-        # One at a time on this machine: what others have chosen shows only once they have saved it.
-        with exclusive(STATE_ROOT / ".choosing"):
-            config = new_config(cluster, port or DEFAULT_PORT)
-            _check_port(config.port)
-            config.apiserver_args = apiserver_args
-            _check_arguments(cluster, config)
-            cluster.save(config)
-        return config
-    config = cluster.load()
-    if port is not None and port != config.port:
-        if remote.find_status(cluster) is not None:
-            raise UserError(
-                f'cluster "{cluster.name}" runs on port {config.port}; to move it: tiphys down --name {cluster.name}'
-            )
-        config.port = port
-        cluster.save(config)
-    if apiserver_args and apiserver_args != config.apiserver_args:
-        if remote.find_status(cluster) is not None:
-            raise UserError(
-                f'cluster "{cluster.name}" runs with other flags; to change them: tiphys down --name {cluster.name}'
-            )
-        config.apiserver_args = apiserver_args
-        _check_arguments(cluster, config)
-        cluster.save(config)
-    return config
-
-
-def _configure_scheduler(cluster: Cluster, config: ClusterConfig, file: Path | None) -> None:
-    """Take over another configuration, and choose a port if there is none yet."""
-    document = controllers.scheduler_document(file) if file is not None else config.scheduler_config
-    if document != config.scheduler_config and remote.find_status(cluster) is not None:
-        raise UserError(
-            f'cluster "{cluster.name}" runs with another scheduler configuration; to change it: '
-            f"tiphys down --name {cluster.name}"
-        )
-    port = config.scheduler_port or scheduler_port(cluster)
-    if (document, port) != (config.scheduler_config, config.scheduler_port):
-        config.scheduler_config, config.scheduler_port = document, port
-        cluster.save(config)
-
-
-def _check_arguments(cluster: Cluster, config: ClusterConfig) -> None:
-    try:
-        apiserver.settings(cluster, config)
-    except flags.FlagError as problem:
-        raise UserError(f"--apiserver-arg: {problem}") from problem
-
-
-def _check_port(port: int) -> None:
-    if problem := port_problem(port):
-        raise UserError(f"port {port} is {problem}; choose another with --port")
-
-
 def _clear_leftovers(cluster: Cluster) -> None:
     """End components whose supervisor was killed; they end by themselves, but their ports are needed now."""
     for name in ("supervisor", *table.ROWS):
@@ -159,7 +107,7 @@ def _clear_leftovers(cluster: Cluster) -> None:
         if left := process.read_pid_file(cluster.pid_file(name)):
             process.end(left, grace_seconds=5)
     config = cluster.load()
-    _check_port(config.port)
+    check_port(config.port)
 
 
 def _start_supervisor(cluster: Cluster, config: ClusterConfig) -> None:
@@ -185,7 +133,7 @@ def _become_supervisor(cluster: Cluster, config: ClusterConfig, tell: int) -> No
         child.redirect_output(cluster, "supervisor")
         child.set_process_name("supervisor")
         process.write_pid_file(cluster.pid_file("supervisor"), os.getpid())
-        supervisor = Supervisor(cluster, config, table.ROWS)
+        supervisor = Supervisor(cluster, config, table.rows(config))
         supervisor.listen()
         os.write(tell, b"listening")
         os.close(tell)

@@ -1,0 +1,50 @@
+"""All simulated nodes: one process, one identity, one server."""
+
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from tiphys.apiserver import pki
+from tiphys.base.clock import RealClock
+from tiphys.cli import addresses, identities
+from tiphys.cli.cluster import Cluster, ClusterConfig
+from tiphys.simulation.loop import Config, Simulation
+from tiphys.simulation.names import LABEL
+from tiphys.simulation.node import NodeOptions
+from tiphys.simulation.serving import ServingConfig
+
+IDENTITY = "simulation"
+USER = "system:simulation"
+#: As many as one kubelet may write, for all together.
+EVENTS_PER_SECOND = 50.0
+
+
+def _options(config: ClusterConfig) -> NodeOptions:
+    return NodeOptions(
+        # Beside a real node, Pods come to simulated ones only if they mean to.
+        name_prefix="node-" if config.simulate else "simulated-",
+        taints=() if config.simulate else (LABEL,),
+        address=addresses.simulated_node_address(),
+        port=config.nodes_port,
+        events_per_second=EVENTS_PER_SECOND,
+    )
+
+
+@asynccontextmanager
+async def run(cluster: Cluster, config: ClusterConfig) -> AsyncIterator[Simulation]:
+    files = pki.Pki(cluster.pki)
+    # One for all nodes, which a kubelet's cannot be: it may change its own node and Pods only.
+    pki.issue(cluster.pki, IDENTITY, USER, (pki.MASTERS,))
+
+    def certificate(name: str) -> tuple[Path, Path]:
+        pair = pki.issue(cluster.pki, f"simulated/{name}", name, server_names=(name,))
+        return pair.cert, pair.key
+
+    serving = ServingConfig("0.0.0.0", config.nodes_port, (files.ca, files.front_proxy_ca), certificate)
+    settings = Config(config.nodes, _options(config), serving, files.ca.read_bytes())
+    async with (
+        identities.client(cluster, config, IDENTITY, "simulation") as client,
+        Simulation(settings, client, RealClock(), random.Random()) as simulation,
+    ):
+        yield simulation
