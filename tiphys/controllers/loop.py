@@ -34,6 +34,7 @@ from tiphys.controllers.podautoscaler.controller import PodAutoscalerController
 from tiphys.controllers.podgc.controller import PodGCController
 from tiphys.controllers.replicaset.controller import ReplicaSetController
 from tiphys.controllers.replicationcontroller.controller import ReplicationControllerController
+from tiphys.controllers.resourceclaim.controller import ResourceClaimController
 from tiphys.controllers.resourcequota.controller import ResourceQuotaController
 from tiphys.controllers.rootca.controller import RootCAController
 from tiphys.controllers.serviceaccount.controller import ServiceAccountController
@@ -75,6 +76,7 @@ CONTROLLERS: tuple[type[Controller], ...] = (
     ClaimProtectionController,
     VolumeProtectionController,
     EphemeralVolumeController,
+    ResourceClaimController,
     AttachDetachController,
     LocalPathController,
     # It counts what all others watch.

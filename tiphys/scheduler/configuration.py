@@ -14,10 +14,11 @@ Source: Kubernetes docs, "Scheduler Configuration"; "kube-scheduler Configuratio
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from tiphys.scheduler.config import Config
 from tiphys.scheduler.functions import HOOK_POINTS, FunctionHook, FunctionPlugin, imported
+from tiphys.scheduler.plugins.dynamic_resources import Devices, DynamicResources
 from tiphys.scheduler.plugins.inter_pod_affinity import InterPodAffinity
 from tiphys.scheduler.plugins.interface import Plugin
 from tiphys.scheduler.plugins.node_resources import (
@@ -41,6 +42,14 @@ _BEFORE = ("queueSort", "preEnqueue", "preFilter", "filter", "postFilter", "preS
 _AFTER = ("preBind", "bind", "postBind", "placementGenerate", "placementScore", "multiPoint")
 _POINTS = frozenset(_BEFORE + _AFTER)
 Object = Mapping[str, Any]
+
+
+class Known(NamedTuple):
+    """What plugins are made over."""
+
+    groups: Groups | None
+    volumes: Volumes | None
+    devices: Devices | None
 
 
 class ConfigurationError(ValueError):
@@ -82,8 +91,8 @@ def _profile(path: str, profile: Object) -> Profile:
         if point not in _POINTS:
             raise ConfigurationError(f"{path}.plugins.{point}: Unknown extension point")
 
-    def make(groups: Groups | None, volumes: Volumes | None) -> Sequence[Plugin]:
-        return _plugins(f"{path}.plugins", plugins, arguments, groups, volumes)
+    def make(groups: Groups | None, volumes: Volumes | None, devices: Devices | None = None) -> Sequence[Plugin]:
+        return _plugins(f"{path}.plugins", plugins, arguments, Known(groups, volumes, devices))
 
     # Once now, so that mistakes are told when the file is read.
     make(None, None)
@@ -124,13 +133,11 @@ def _weight(point: Object, name: str) -> int:
     return next((int(e.get("weight") or 0) for e in point.get("enabled") or () if e.get("name") == name), 0)
 
 
-def _plugins(
-    path: str, points: Object, arguments: Mapping[str, Object], groups: Groups | None, volumes: Volumes | None
-) -> list[Plugin]:
+def _plugins(path: str, points: Object, arguments: Mapping[str, Object], known: "Known") -> list[Plugin]:
     everywhere, filtering, scoring = (points.get(point) or {} for point in ("multiPoint", "filter", "score"))
     found = []
     for cls in PLUGINS:
-        plugin = _made(cls, arguments, groups, volumes)
+        plugin = _made(cls, arguments, known)
         on = _switch(everywhere, plugin.name, True)
         plugin.filters = plugin.filters and _switch(filtering, plugin.name, on)
         if plugin.weight:
@@ -164,9 +171,7 @@ def _own(path: str, points: Object) -> list[Plugin]:
     return found
 
 
-def _made(
-    cls: Callable[[], Plugin], arguments: Mapping[str, Object], groups: Groups | None, volumes: Volumes | None
-) -> Plugin:
+def _made(cls: Callable[[], Plugin], arguments: Mapping[str, Object], known: "Known") -> Plugin:
     args: Object = arguments.get(cls().name) or {}
     if cls is NodeResourcesFit:
         return NodeResourcesFit(_strategy(args.get("scoringStrategy") or {}), _ignored(args))
@@ -179,8 +184,10 @@ def _made(
             raise ConfigurationError(f"hardPodAffinityWeight: Invalid value: {weight}: not in valid range [0-100]")
         return InterPodAffinity(weight, bool(args.get("ignorePreferredTermsOfExistingPods")))
     if cls is PodTopologySpread:
-        return PodTopologySpread(groups, _defaults(args))
-    return cls(volumes) if cls in OVER_VOLUMES else cls()
+        return PodTopologySpread(known.groups, _defaults(args))
+    if cls is DynamicResources:
+        return DynamicResources(known.devices)
+    return cls(known.volumes) if cls in OVER_VOLUMES else cls()
 
 
 def _ignored(args: Object) -> Ignored:

@@ -39,7 +39,7 @@ def decide(
         return Refusal("no nodes available to schedule pods")
     for plugin in (*pod_class.filters, *pod_class.placing):
         if message := plugin.refusal(info):
-            return _refused(nodes, message, frozenset((plugin.name,)), _nobody(len(nodes)))
+            return _refused(info, nodes, message, frozenset((plugin.name,)), _nobody(len(nodes)))
     rows = pod_class.feasible()
     if not len(rows):
         return _explained(info, pod_class, nodes, budgets, preempts)
@@ -69,23 +69,27 @@ def _explained(info: PodInfo, pod_class: PodClass, nodes: NodeTable, budgets: Bu
         reasons["node(s) didn't satisfy plugin(s) [NodeAffinity]"] = refusals.absent
         plugins |= {"NodeAffinity"}
     if not preempts:
-        return Refusal(f"{_head(nodes)}{listed(reasons)}.{_NO_CLAIMS}", plugins)
+        return Refusal(f"{_head(nodes)}{listed(reasons)}.{_claims_note(info)}", plugins)
     outcome = evicting(info, pod_class, nodes, refusals.resolvable, budgets)
     if isinstance(outcome, Eviction):
         return Refusal(f"{_head(nodes)}{listed(reasons)}.", plugins, outcome)
-    return _refused(nodes, listed(reasons), plugins, outcome)
+    return _refused(info, nodes, listed(reasons), plugins, outcome)
 
 
-_NO_CLAIMS = " no new claims to deallocate"
+def _claims_note(info: PodInfo) -> str:
+    """What could be done about the Pod's claims of devices."""
+    return " still not schedulable" if info.pod.spec.resourceClaims else " no new claims to deallocate"
 
 
 def _nobody(count: int) -> Mapping[str, int]:
     return {"Preemption is not helpful for scheduling": count}
 
 
-def _refused(nodes: NodeTable, reasons: str, plugins: frozenset[str], preemption: Mapping[str, int] | str) -> Refusal:
+def _refused(
+    info: PodInfo, nodes: NodeTable, reasons: str, plugins: frozenset[str], preemption: Mapping[str, int] | str
+) -> Refusal:
     told = preemption if isinstance(preemption, str) else f"{_head(nodes)}{listed(preemption)}."
-    message = f"{_head(nodes)}{reasons}.{_NO_CLAIMS}, preemption: {told}"
+    message = f"{_head(nodes)}{reasons}.{_claims_note(info)}, preemption: {told}"
     return Refusal(message, plugins, keeps_nomination=isinstance(preemption, str))
 
 

@@ -40,4 +40,9 @@ class NamespaceChanged:
     """A namespace's labels changed."""
 
 
-ClusterEvent = NodeChanged | PodPlaced | PodGone | VolumesChanged | NamespaceChanged
+@dataclass(frozen=True, slots=True)
+class DevicesChanged:
+    """A claim of devices, a slice or a class is new or different, or devices are free again."""
+
+
+ClusterEvent = NodeChanged | PodPlaced | PodGone | VolumesChanged | NamespaceChanged | DevicesChanged

@@ -20,6 +20,7 @@ from tiphys.api import core_v1
 from tiphys.machinery import codec
 from tiphys.scheduler.hooks import Hook, HookFailed, Rejected, Wait, Wanted
 from tiphys.scheduler.nodes import Bools, Ints, NodeTable
+from tiphys.scheduler.plugins.dynamic_resources import Devices
 from tiphys.scheduler.plugins.interface import Plugin, Rows
 from tiphys.scheduler.plugins.pod_topology_spread import Groups
 from tiphys.scheduler.plugins.registry import default_plugins
@@ -129,8 +130,8 @@ def score_plugin(name: str, function: Score, weight: int = 1) -> Plugin:
 def with_functions(*plugins: Plugin) -> MakePlugins:
     """The default plugins and these."""
 
-    def make(groups: Groups | None, volumes: Volumes | None) -> Sequence[Plugin]:
-        return [*default_plugins(groups, volumes), *plugins]
+    def make(groups: Groups | None, volumes: Volumes | None, devices: Devices | None = None) -> Sequence[Plugin]:
+        return [*default_plugins(groups, volumes, devices), *plugins]
 
     return make
 

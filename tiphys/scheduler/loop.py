@@ -22,8 +22,10 @@ from tiphys.scheduler.classes import Classes
 from tiphys.scheduler.cluster import InformedVolumes, follow_budgets, follow_namespaces
 from tiphys.scheduler.config import Config
 from tiphys.scheduler.cycle import Placement, Refusal, decide, decide_nominated
+from tiphys.scheduler.deviceclaims import DeviceClaims, InformedDevices
 from tiphys.scheduler.events import ClusterEvent, NodeChanged, PodGone, PodPlaced
 from tiphys.scheduler.groups import Groups
+from tiphys.scheduler.held import Held
 from tiphys.scheduler.hooks import Rejected
 from tiphys.scheduler.metrics import Metrics
 from tiphys.scheduler.nodes import NodeTable
@@ -47,17 +49,20 @@ class Scheduler:
         self._writes = Writes(client, clock, random, config.profiles[0].name)
         self._nodes = NodeTable()
         self._queue = SchedulingQueue(config)
-        self.metrics = Metrics(self._queue.counts)
+        self.metrics = Metrics(self._pending)
         groups, volumes = Groups(informers), InformedVolumes(informers, self._happened)
+        devices = InformedDevices(informers, self._devices_changed)
+        self._device_claims = DeviceClaims(client, devices)
+        self._held = Held((self._device_claims.held,))
         self._profiles = {profile.name: profile for profile in config.profiles}
         self._classes = {
-            profile.name: Classes(self._nodes, profile.plugins(groups.selectors, volumes))
+            profile.name: Classes(self._nodes, profile.plugins(groups.selectors, volumes, devices))
             for profile in config.profiles
         }
         self._binder = Binder(self._nodes, self._queue, self._writes, self.metrics, clock, self._happened)
         #: Pods that have a node and wait for leave to take it.
         self.waiting = self._binder.waiting
-        built_in = (Claims(client, clock, volumes),)
+        built_in = (Claims(client, clock, volumes), self._device_claims)
         self._hooks = {profile.name: (*built_in, *profile.hooks(self.waiting)) for profile in config.profiles}
         self._budgets = follow_budgets(informers)
         follow_namespaces(informers, self._nodes, self._happened)
@@ -67,6 +72,9 @@ class Scheduler:
         nodes = informers.of(core_v1.Node)
         nodes.add_handler(self._node_added, self._node_updated, self._node_deleted)
         informers.of(core_v1.Pod).add_handler(self._pod_added, self._pod_updated, self._pod_deleted)
+
+    def _pending(self) -> dict[str, int]:
+        return self._queue.counts() | {"gated": len(self._held)}
 
     async def __aenter__(self) -> "Scheduler":
         await self._informers.wait_synced()
@@ -116,9 +124,25 @@ class Scheduler:
             self._happened(PodPlaced(info))
         elif self._is_ours(pod):
             if uid not in self._binder.assumed:
-                self._enqueue(pod_info(pod))
+                self._offer(pod_info(pod))
         else:
             self._dequeue(uid)
+
+    def _offer(self, info: PodInfo) -> None:
+        """Queue the Pod, unless something keeps it from being tried at all."""
+        if self._held.holds(info):
+            self._withhold(info.uid)
+        else:
+            self._enqueue(info)
+
+    def _release(self) -> None:
+        """Queue those that nothing keeps any longer."""
+        for info in self._held.released():
+            self._enqueue(info)
+
+    def _devices_changed(self, event: ClusterEvent) -> None:
+        self._release()
+        self._happened(event)
 
     def _pod_updated(self, old: core_v1.Pod, new: core_v1.Pod) -> None:
         if old.metadata.uid != new.metadata.uid:
@@ -159,16 +183,16 @@ class Scheduler:
         self._wake.set()
 
     def _dequeue(self, uid: str) -> None:
+        self._held.forget(uid)
+        self._withhold(uid)
+
+    def _withhold(self, uid: str) -> None:
         self._queue.remove(uid)
         if self._nodes.withdraw(uid):
             self._retry_all()
 
     def _is_ours(self, pod: core_v1.Pod) -> bool:
-        return (
-            pod.spec.schedulerName in self._profiles
-            and pod.metadata.deletionTimestamp is None
-            and not pod.spec.schedulingGates
-        )
+        return pod.spec.schedulerName in self._profiles and pod.metadata.deletionTimestamp is None
 
     def _happened(self, event: ClusterEvent) -> None:
         """Wake the refused Pods that the event may help, as the plugins that refused them see it."""
@@ -279,7 +303,16 @@ class Scheduler:
             self._nodes.nominate(info, info.nominated_node)
             return self._writes.tell_refused(info, refusal.message, None)
         info.nominated_node = ""
+        if "DynamicResources" in refusal.plugins:
+            return self._free_claims(info, refusal.message)
         return self._writes.tell_refused(info, refusal.message, "")
+
+    async def _free_claims(self, info: PodInfo, message: str) -> None:
+        await self._writes.tell_refused(info, message, "")
+        try:
+            await self._device_claims.free(info)
+        except Refused as error:
+            logger.info("claims of %s not deallocated: %s", info.key, error)
 
     def _nominate(self, info: PodInfo, eviction: Eviction) -> list[PodInfo]:
         """Keep the node for the Pod; returns less important ones that it was kept for before."""
@@ -316,4 +349,5 @@ def _same_to_us(old: core_v1.Pod, new: core_v1.Pod) -> bool:
         and old.metadata.labels == new.metadata.labels
         and new.status.phase not in ("Succeeded", "Failed")
         and old.spec == new.spec
+        and old.status.resourceClaimStatuses == new.status.resourceClaimStatuses
     )

@@ -2,15 +2,25 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from tiphys.scheduler.hooks import Hook
+from tiphys.scheduler.plugins.dynamic_resources import Devices
 from tiphys.scheduler.plugins.interface import Plugin
 from tiphys.scheduler.plugins.pod_topology_spread import Groups
 from tiphys.scheduler.plugins.registry import default_plugins
 from tiphys.scheduler.plugins.volume_binding import Volumes
 from tiphys.scheduler.waiting import Waiting
 
-MakePlugins = Callable[[Groups | None, Volumes | None], Sequence[Plugin]]
+
+class MakePlugins(Protocol):
+    """Makes plugins over what is known of Services and the like, of volumes, and of devices."""
+
+    def __call__(
+        self, groups: Groups | None, volumes: Volumes | None, devices: Devices | None = None
+    ) -> Sequence[Plugin]: ...
+
+
 MakeHooks = Callable[[Waiting], Sequence[Hook]]
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
+from tiphys.scheduler.plugins.dynamic_resources import Devices, DynamicResources
 from tiphys.scheduler.plugins.image_locality import ImageLocality
 from tiphys.scheduler.plugins.inter_pod_affinity import InterPodAffinity
 from tiphys.scheduler.plugins.interface import Plugin
@@ -31,6 +32,7 @@ PLUGINS: tuple[Callable[[], Plugin], ...] = (
     VolumeZone,
     PodTopologySpread,
     InterPodAffinity,
+    DynamicResources,
     NodeResourcesBalancedAllocation,
     ImageLocality,
 )
@@ -41,7 +43,6 @@ BUILT_IN = frozenset(
     {
         "DefaultBinder",
         "DefaultPreemption",
-        "DynamicResources",
         "NodeDeclaredFeatures",
         "NodeName",
         "PrioritySort",
@@ -50,12 +51,16 @@ BUILT_IN = frozenset(
 )
 
 
-def default_plugins(groups: Groups | None = None, volumes: Volumes | None = None) -> Sequence[Plugin]:
+def default_plugins(
+    groups: Groups | None = None, volumes: Volumes | None = None, devices: Devices | None = None
+) -> Sequence[Plugin]:
     """All plugins as they are without configuration."""
 
     def made(plugin: Callable[[], Plugin]) -> Plugin:
         if plugin is PodTopologySpread:
             return PodTopologySpread(groups)
+        if plugin is DynamicResources:
+            return DynamicResources(devices)
         return plugin(volumes) if plugin in OVER_VOLUMES else plugin()
 
     return [made(plugin) for plugin in PLUGINS]
