@@ -4,7 +4,7 @@ The scheduler may have decided on an older view, and Pods may name a node themse
 Source: the kubelet's predicate admit handler, by behaviour.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 
 from tiphys.api import core_v1
 from tiphys.kubelet import qos
@@ -30,12 +30,19 @@ def _resources(pod: core_v1.Pod, running: list[core_v1.Pod], allocatable: Mappin
     limit = int(allocatable.get("pods", "110"))
     if len(running) + 1 > limit:
         return _out_of("pods", 1, len(running), limit)
+    return lacks(pod, running, allocatable)
+
+
+def lacks(
+    pod: core_v1.Pod, running: list[core_v1.Pod], allocatable: Mapping[str, str], names: Container[str] | None = None
+) -> Refusal | None:
+    """The first resource of which too little is left, of those in ``names``."""
     used: dict[str, int] = {}
     for other in running:
         for name, number in qos.pod_requests(other).items():
             used[name] = used.get(name, 0) + number
     for name, number in sorted(qos.pod_requests(pod).items()):
-        if number == 0:
+        if number == 0 or (names is not None and name not in names):
             continue
         text = allocatable.get(name)
         total = (quantity.milli(text) if name == "cpu" else quantity.value(text)) if text else 0

@@ -104,6 +104,9 @@ class PodAgent:
                     self._starts[name].cancel()
             case w.KillContainer():
                 self._kill(instruction)
+            case w.ResizeContainer(container_id, name, resources):
+                failed_resize = w.ResizeDone(container_id, name, resources, "internal error, see the log")
+                self._task(f"resize {name}", self._resize(instruction), failed_resize)
             case w.StopSandbox(sandbox_id):
                 failed_stop = w.SandboxStopped(sandbox_id, "internal error, see the log")
                 self._task("stop sandbox", self._stop_sandbox(sandbox_id), failed_stop)
@@ -147,7 +150,10 @@ class PodAgent:
 
     def _task(self, what: str, coroutine: Coroutine[Any, Any, None], failed: w.Event | None) -> asyncio.Task[None]:
         meta = self.pod.metadata
-        return self.context.tasks.start(self._guarded(coroutine, failed), name=f"{what} {meta.namespace}/{meta.name}")
+        task = self.context.tasks.start(self._guarded(coroutine, failed), name=f"{what} {meta.namespace}/{meta.name}")
+        # A task that is cancelled before its first step never comes to what it guards.
+        task.add_done_callback(lambda _: coroutine.close())
+        return task
 
     async def _guarded(self, coroutine: Coroutine[Any, Any, None], failed: w.Event | None) -> None:
         """One Pod's fault, ours included, must not take the node down."""
@@ -477,6 +483,23 @@ class PodAgent:
             return await self.context.prober.handle(hook, target, seconds)
         except ProbeErrored as error:
             return False, str(error)
+
+    async def _resize(self, instruction: w.ResizeContainer) -> None:
+        context, pod, sandbox = self.context, self.pod, self.facts.sandbox
+        container = restart.find_container(pod, instruction.name)
+        error = ""
+        if container is not None and sandbox is not None:
+            try:
+                # The Pod's own group first: its weight holds whatever its containers come to.
+                await context.cri.update_sandbox(sandbox.id, containers.pod_weight(pod))
+                wanted = containers.container_resources(pod, container, context.memory_capacity)
+                await context.cri.update_container(instruction.container_id, containers.changed(wanted))
+            except RuntimeFault as fault:
+                error = fault.details
+        self.post(w.ResizeDone(instruction.container_id, instruction.name, instruction.resources, error))
+        if self._files_written:
+            # Files may tell of the container's resources.
+            self.objects_changed()
 
     # Stopping
 

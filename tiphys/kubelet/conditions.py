@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from tiphys.api import core_v1
 from tiphys.api.scalars import Time
-from tiphys.kubelet import restart
+from tiphys.kubelet import resize, restart
 from tiphys.machinery.goformat import quote
 
 READY_TO_START = "PodReadyToStartContainers"
@@ -16,7 +16,8 @@ READY = "Ready"
 CONTAINERS_READY = "ContainersReady"
 SCHEDULED = "PodScheduled"
 #: In the order in which they stand in the status, behind those of others.
-OWNED = (READY_TO_START, INITIALIZED, READY, CONTAINERS_READY, SCHEDULED)
+ALWAYS = (READY_TO_START, INITIALIZED, READY, CONTAINERS_READY, SCHEDULED)
+OWNED = (resize.PENDING, resize.IN_PROGRESS, *ALWAYS)
 
 Verdict = tuple[bool, str, str]
 
@@ -28,6 +29,7 @@ def conditions(
     statuses: Sequence[core_v1.ContainerStatus],
     sandbox_ready: bool,
     now: Time,
+    resizing: resize.Progress,
 ) -> list[core_v1.PodCondition]:
     """All conditions of the Pod: others' as they are, then ours; ``lastTransitionTime`` moves with ``status``."""
     old = {c.type: c for c in pod.status.conditions or ()}
@@ -40,7 +42,11 @@ def conditions(
         SCHEDULED: (True, "", ""),
     }
     kept = [c for c in pod.status.conditions or () if c.type not in OWNED]
-    return kept + [_condition(pod, name, verdicts[name], old.get(name), now) for name in OWNED]
+    passing = resize.conditions(resizing, pod.metadata.generation or None)
+    for condition in passing:
+        before = old.get(condition.type)
+        condition.lastTransitionTime = before.lastTransitionTime if before else now
+    return kept + passing + [_condition(pod, name, verdicts[name], old.get(name), now) for name in ALWAYS]
 
 
 def _condition(

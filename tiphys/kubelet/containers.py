@@ -70,6 +70,21 @@ def pod_resources(pod: core_v1.Pod) -> api_pb2.LinuxContainerResources:
     return resources
 
 
+def pod_weight(pod: core_v1.Pod) -> api_pb2.LinuxContainerResources:
+    """What a resize changes of the Pod's cgroup."""
+    return api_pb2.LinuxContainerResources(cpu_shares=qos.shares(qos.pod_requests(pod).get("cpu", 0)))
+
+
+def changed(resources: api_pb2.LinuxContainerResources) -> api_pb2.LinuxContainerResources:
+    """What a resize changes of a container's cgroup; 0 would mean "as it is", so no limit has to be said."""
+    return api_pb2.LinuxContainerResources(
+        cpu_shares=resources.cpu_shares,
+        cpu_period=resources.cpu_period,
+        cpu_quota=resources.cpu_quota or -1,
+        memory_limit_in_bytes=resources.memory_limit_in_bytes or -1,
+    )
+
+
 def container_resources(
     pod: core_v1.Pod, container: restart.AnyContainer, memory_capacity: int
 ) -> api_pb2.LinuxContainerResources:

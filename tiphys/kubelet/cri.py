@@ -120,6 +120,10 @@ class CriClient:
         request = api_pb2.RemovePodSandboxRequest(pod_sandbox_id=sandbox_id)
         await _answer(self._runtime.RemovePodSandbox(request, timeout=CALL_SECONDS, wait_for_ready=True))
 
+    async def update_sandbox(self, sandbox_id: str, resources: api_pb2.LinuxContainerResources) -> None:
+        request = api_pb2.UpdatePodSandboxResourcesRequest(pod_sandbox_id=sandbox_id, resources=resources)
+        await _answer(self._runtime.UpdatePodSandboxResources(request, timeout=CALL_SECONDS, wait_for_ready=True))
+
     async def list_sandboxes(self) -> list[api_pb2.PodSandbox]:
         answer = await _answer(
             self._runtime.ListPodSandbox(api_pb2.ListPodSandboxRequest(), timeout=CALL_SECONDS, wait_for_ready=True)
@@ -142,6 +146,10 @@ class CriClient:
     async def stop_container(self, container_id: str, grace_seconds: int) -> None:
         request = api_pb2.StopContainerRequest(container_id=container_id, timeout=grace_seconds)
         await _answer(self._runtime.StopContainer(request, timeout=grace_seconds + CALL_SECONDS, wait_for_ready=True))
+
+    async def update_container(self, container_id: str, resources: api_pb2.LinuxContainerResources) -> None:
+        request = api_pb2.UpdateContainerResourcesRequest(container_id=container_id, linux=resources)
+        await _answer(self._runtime.UpdateContainerResources(request, timeout=CALL_SECONDS, wait_for_ready=True))
 
     async def remove_container(self, container_id: str) -> None:
         request = api_pb2.RemoveContainerRequest(container_id=container_id)

@@ -3,6 +3,7 @@
 Source: Kubernetes docs, "Downward API".
 """
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -84,4 +85,5 @@ def resource_text(itself: Itself, reference: core_v1.ResourceFieldSelector, cont
         amount = requests.get(resource)
     divisor = reference.divisor if reference.divisor and quantity.parse(reference.divisor) else "1"
     number = quantity.parse(amount or "0") / quantity.parse(divisor)
-    return str(-int(-number // 1))
+    # Decimal's own // cuts towards zero.
+    return str(math.ceil(number))

@@ -12,7 +12,7 @@ from tiphys.base.clock import Clock, RealClock
 from tiphys.base.ids import Ids
 from tiphys.client import Client, Informer, Informers, Recorder
 from tiphys.client.tasks import Tasks
-from tiphys.kubelet import admission, machine, names, nodestatus
+from tiphys.kubelet import admission, machine, names, nodestatus, resize
 from tiphys.kubelet import protocol as w
 from tiphys.kubelet.agent import PodAgent
 from tiphys.kubelet.config import KubeletConfig
@@ -182,6 +182,7 @@ class Kubelet:
         known = self._agents.get(pod.metadata.uid)
         if known is not None:
             known.updated(pod)
+            self._judge_resizes()
             return
         agent = PodAgent(pod, self.context, self._gone)
         self._agents[pod.metadata.uid] = agent
@@ -191,17 +192,28 @@ class Kubelet:
         refused = None if facts is not None or _is_over(pod) else self._refusal(pod)
         if refused is None:
             agent.post(w.Admitted())
+            self._judge_resizes()
             return
         self._recorder.event(pod, "Warning", refused[0], refused[1])
         agent.post(w.Rejected(refused[0], f"Pod was rejected: {refused[1]}"))
 
-    def _refusal(self, pod: core_v1.Pod) -> admission.Refusal | None:
-        others = [
+    def _judge_resizes(self) -> None:
+        """Grant the sizes that Pods ask for, as far as the node has room; what another Pod has freed counts."""
+        for agent in list(self._agents.values()):
+            if agent.worker.wants_resize:
+                desired = agent.worker.desired
+                agent.post(w.ResizeJudged(resize.refusal(desired, self._others(agent.uid), self.context.allocatable)))
+
+    def _others(self, uid: str) -> list[core_v1.Pod]:
+        """Pods that take up room on the node, with what they were granted."""
+        return [
             a.pod
             for a in self._agents.values()
-            if a.uid != pod.metadata.uid and a.worker.stage in ("active", "ending") and not _is_over(a.pod)
+            if a.uid != uid and a.worker.stage in ("active", "ending") and not _is_over(a.pod)
         ]
-        return admission.refusal(pod, others, self.context.allocatable, self.keeper.node)
+
+    def _refusal(self, pod: core_v1.Pod) -> admission.Refusal | None:
+        return admission.refusal(pod, self._others(pod.metadata.uid), self.context.allocatable, self.keeper.node)
 
     def _updated(self, old: core_v1.Pod, pod: core_v1.Pod) -> None:
         if old.metadata.uid != pod.metadata.uid:
@@ -215,6 +227,7 @@ class Kubelet:
 
     def _gone(self, agent: PodAgent) -> None:
         self._agents.pop(agent.uid, None)
+        self._judge_resizes()
 
     def _seen(self, facts: PodFact, complete: bool, asked_at: int) -> None:
         agent = self._agents.get(facts.uid)

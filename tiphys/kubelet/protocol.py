@@ -9,6 +9,7 @@ from typing import Literal
 
 from tiphys.api import core_v1
 from tiphys.kubelet.facts import PodFact
+from tiphys.kubelet.resize import Refusal
 
 ProbeKind = Literal["startup", "readiness", "liveness"]
 
@@ -117,6 +118,23 @@ class Tick:
     retry: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class ResizeJudged:
+    """Whether the node grants the size that the spec asks for: None, or why not yet."""
+
+    refusal: Refusal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ResizeDone:
+    """A running container has its new size; ``error`` is empty if it succeeded."""
+
+    container_id: str
+    name: str
+    resources: core_v1.ResourceRequirements
+    error: str = ""
+
+
 Event = (
     Updated
     | Removed
@@ -134,6 +152,8 @@ Event = (
     | Finalized
     | ProbeTurned
     | Tick
+    | ResizeJudged
+    | ResizeDone
 )
 
 
@@ -242,6 +262,15 @@ class Wake:
     at: float
 
 
+@dataclass(frozen=True, slots=True)
+class ResizeContainer:
+    """Give a running container these resources."""
+
+    container_id: str
+    name: str
+    resources: core_v1.ResourceRequirements
+
+
 Instruction = (
     PrepareVolumes
     | RunSandbox
@@ -258,4 +287,5 @@ Instruction = (
     | Forget
     | Emit
     | Wake
+    | ResizeContainer
 )

@@ -12,7 +12,7 @@ import msgspec
 
 from tiphys.api import core_v1
 from tiphys.api.scalars import Time
-from tiphys.kubelet import conditions, phase, qos, restart
+from tiphys.kubelet import conditions, phase, qos, resize, restart
 from tiphys.kubelet.facts import ContainerFact, PodFact
 from tiphys.machinery import times
 
@@ -46,6 +46,7 @@ class Picture:
     #: The kubelet failed the Pod: reason and message of its status.
     failure: Waiting | None = None
     sandbox_usable: bool = False
+    resizing: resize.Progress = field(default_factory=resize.Progress)
     #: The scheme of container ids: ``<runtime name>://<id>``.
     runtime_name: str = "tiphys"
 
@@ -101,7 +102,7 @@ def pod_status(pod: core_v1.Pod, picture: Picture) -> core_v1.PodStatus:
     ips = _addresses(pod, picture, old)
     new.podIP = ips[0] if ips else None
     new.podIPs = [core_v1.PodIP(ip=ip) for ip in ips] or None
-    new.conditions = conditions.conditions(pod, found, init, apps, picture.sandbox_usable, now)
+    new.conditions = conditions.conditions(pod, found, init, apps, picture.sandbox_usable, now, picture.resizing)
     return new
 
 
@@ -177,7 +178,7 @@ def _container(
     _apply_waiting(pod, container, status, picture, kind)
     if picture.all_over and status.state.terminated is None and (kind != "init" or status.state.running):
         _lost(pod, status)
-    _resources(status, container)
+    _resources(status, container, picture.resizing)
     _mounts(status, container)
     if kind != "ephemeral":
         _readiness(pod, container, status, picture, kind)
@@ -282,13 +283,14 @@ def _readiness(
         status.ready = probed.readiness is True
 
 
-def _resources(status: core_v1.ContainerStatus, container: restart.AnyContainer) -> None:
-    """What is in force is what was asked for: resources are set when a container is made."""
+def _resources(status: core_v1.ContainerStatus, container: restart.AnyContainer, resizing: resize.Progress) -> None:
+    """What is in force is what was granted, unless the runtime has yet to be told."""
     if status.state.running is None and not status.containerID:
         return
-    wanted = container.resources
-    status.allocatedResources = wanted.requests or None
-    status.resources = core_v1.ResourceRequirements(limits=wanted.limits or None, requests=wanted.requests or None)
+    granted = container.resources
+    status.allocatedResources = granted.requests or None
+    actual = resizing.actuated.get(container.name, granted) if status.state.running else granted
+    status.resources = core_v1.ResourceRequirements(limits=actual.limits or None, requests=actual.requests or None)
 
 
 def _mounts(status: core_v1.ContainerStatus, container: restart.AnyContainer) -> None:

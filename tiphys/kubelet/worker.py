@@ -25,7 +25,7 @@ from typing import Literal
 import msgspec
 
 from tiphys.api import core_v1
-from tiphys.kubelet import conditions, restart, status
+from tiphys.kubelet import conditions, resize, restart, status
 from tiphys.kubelet.attempts import RETRY_SECONDS, Attempts
 from tiphys.kubelet.facts import ContainerFact, ContainerKind, PodFact, SandboxFact
 from tiphys.kubelet.protocol import (
@@ -50,6 +50,9 @@ from tiphys.kubelet.protocol import (
     RemoveContainers,
     Removed,
     Report,
+    ResizeContainer,
+    ResizeDone,
+    ResizeJudged,
     RunSandbox,
     SandboxDone,
     SandboxStopped,
@@ -79,6 +82,7 @@ DEFAULT_GRACE_SECONDS = 30
 class PodWorker:
     """One Pod's brain. ``handle`` is the only way in."""
 
+    #: Its resources are those that the node has granted.
     pod: core_v1.Pod
     host_ips: Sequence[str] = ()
     runtime_name: str = "tiphys"
@@ -114,11 +118,28 @@ class PodWorker:
     # Probes
     _probing: dict[str, set[ProbeKind]] = field(default_factory=dict)
     _verdicts: dict[tuple[str, ProbeKind], bool] = field(default_factory=dict)
+    # Resize
+    #: The Pod as the API has it.
+    desired: core_v1.Pod = field(default_factory=core_v1.Pod)
+    #: Why the desired size is not granted yet.
+    _resize_pending: resize.Refusal | None = None
+    #: By container name: what the runtime was told last.
+    _actuated: dict[str, core_v1.ResourceRequirements] = field(default_factory=dict)
+    #: Containers that the runtime is being told of, and those that are made anew for their size.
+    _resizing: set[str] = field(default_factory=set)
+    _remade: set[str] = field(default_factory=set)
+    _resize_error: str = ""
+    _resize_retry_at: float = 0.0
+    _resize_told: bool = False
+
     _wake_at: float = 0.0
     _wakes: list[float] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.reported = self.pod.status
+        self.desired = self.pod
+        self.pod = resize.as_reported(self.pod)
+        self._actuated = resize.actuated(self.reported)
         if not self.facts.uid:
             self.facts = PodFact(self.pod.metadata.uid, self.pod.metadata.namespace, self.pod.metadata.name)
 
@@ -153,7 +174,7 @@ class PodWorker:
             case Admitted():
                 if self.stage == "new":
                     self.stage = "active"
-                    self._take(self.pod, now)
+                    self._take(self.desired, now)
             case Rejected(reason, message):
                 self.failure = (reason, message)
                 self._end(now)
@@ -191,6 +212,10 @@ class PodWorker:
                 self._finalizing = False
             case ProbeTurned(container_id, kind, passing):
                 self._turned(container_id, kind, passing, out)
+            case ResizeJudged(refusal):
+                self._judged(refusal, out)
+            case ResizeDone():
+                self._resized(event, now, out)
             case Tick(retry):
                 # A timer may fire a little early; the same instant then has to be asked for once more.
                 self._wake_at = 0.0
@@ -198,7 +223,10 @@ class PodWorker:
                     self._retry_now()
 
     def _take(self, pod: core_v1.Pod, now: float) -> None:
-        self.pod = pod
+        self.desired = pod
+        self.pod = resize.with_size_of(pod, self.pod)
+        if not self.wants_resize:
+            self._resize_pending = None
         if pod.metadata.deletionTimestamp is not None and self.stage in ("active", "new"):
             self._end(now)
         elif self.stage == "active" and pod.status.phase in ("Succeeded", "Failed"):
@@ -214,6 +242,77 @@ class PodWorker:
         """Something that was missing may be there: do not wait for the next attempt."""
         self._volume_retry = (0.0, self._volume_retry[1])
         self._attempts.retry_configuration()
+
+    # Resize
+
+    @property
+    def wants_resize(self) -> bool:
+        """Whether the spec asks for another size than the node has granted."""
+        return (
+            self.stage == "active" and self.desired is not self.pod and not resize.is_same_size(self.desired, self.pod)
+        )
+
+    def _judged(self, refusal: resize.Refusal | None, out: list[Instruction]) -> None:
+        if not self.wants_resize:
+            return
+        if refusal is None:
+            self._resize_pending = None
+            self.pod = self.desired
+            self._resize_error = ""
+            self._resize_retry_at = 0.0
+        elif refusal != self._resize_pending:
+            self._resize_pending = refusal
+            text = resize.event_text(refusal.word, self.desired, refusal.message)
+            out.append(Emit("Warning", f"Resize{refusal.reason}", text))
+
+    def _resized(self, event: ResizeDone, now: float, out: list[Instruction]) -> None:
+        self._resizing.discard(event.container_id)
+        if not event.error:
+            self._actuated[event.name] = event.resources
+            return
+        if event.error != self._resize_error:
+            out.append(Emit("Warning", "ResizeError", resize.event_text("error", self.pod, event.error)))
+        self._resize_error = event.error
+        self._resize_retry_at = now + RETRY_SECONDS
+
+    def _resize(self, now: float, out: list[Instruction]) -> None:
+        """Bring running containers to the size that was granted."""
+        behind = self._behind()
+        if behind and not self._resize_told:
+            self._resize_told = True
+            out.append(Emit("Normal", "ResizeStarted", resize.event_text("started", self.pod)))
+        for fact in behind:
+            container = restart.find_container(self.pod, fact.name)
+            if container is None or fact.id in self._killing or fact.id in self._resizing:
+                continue
+            if resize.needs_restart(container, self._actuated.get(fact.name, container.resources)):
+                self._remade.add(fact.name)
+                out.append(self._kill(fact, now, f"Container {fact.name} resize requires restart", out))
+            elif now < self._resize_retry_at:
+                self._wakes.append(self._resize_retry_at)
+            else:
+                self._resizing.add(fact.id)
+                out.append(ResizeContainer(fact.id, fact.name, container.resources))
+        if self._resize_told and not behind and not self._remade:
+            self._resize_told = False
+            self._resize_error = ""
+            out.append(Emit("Normal", "ResizeCompleted", resize.event_text("completed", self.pod)))
+
+    def _behind(self) -> list[ContainerFact]:
+        """Running containers whose size is not the one that was granted."""
+        found = []
+        for kind, container in restart.containers_of(self.pod):
+            known = self._actuated.get(container.name)
+            fact = self._live(container.name)
+            if known is None or fact is None or kind == "ephemeral" or resize.same(known, container.resources):
+                continue
+            found.append(fact)
+        return found
+
+    def _progress(self) -> resize.Progress:
+        names = {c.name: c.resources for _, c in restart.containers_of(self.pod)}
+        actuated = {n: r for n, r in self._actuated.items() if n in names and not resize.same(r, names[n])}
+        return resize.Progress(self._resize_pending, self._resize_told, self._resize_error, actuated)
 
     # What the runtime says
 
@@ -284,6 +383,7 @@ class PodWorker:
         if not self._with_volumes(now, out) or not self._with_sandbox(now, out):
             return
         self._replace_unfit(now, out)
+        self._resize(now, out)
         self._probe_running(out)
         if not self._starting:
             self._start_next(now, out)
@@ -406,7 +506,7 @@ class PodWorker:
     def _again(self, kind: ContainerKind, container: restart.AnyContainer, last: ContainerFact) -> bool:
         judge = restart.init_runs_again if kind == "init" else restart.runs_again
         changed = bool(last.hash) and last.hash != restart.spec_hash(container)
-        return changed or judge(self.pod, container, last.exit_code)
+        return changed or container.name in self._remade or judge(self.pod, container, last.exit_code)
 
     def _start_init(self, now: float, out: list[Instruction]) -> tuple[bool, bool]:
         """Whether app containers may start, and whether a start was issued."""
@@ -454,6 +554,7 @@ class PodWorker:
         reported = self._reported_count(name)
         attempt = known[0].attempt + 1 if known else reported
         self._starting.add(name)
+        self._actuated[name] = container.resources
         out.append(StartContainer(name, attempt))
         return True
 
@@ -474,6 +575,7 @@ class PodWorker:
         self._cancelled.discard(name)
         container = restart.find_container(self.pod, name)
         if error is None or container is None:
+            self._remade.discard(name)
             self._attempts.succeeded(name)
             return
         has_ended = any(c.state == "exited" for c in self.facts.of(name)[:1])
@@ -655,6 +757,7 @@ class PodWorker:
                 all_over=self.stage in ("ended", "gone"),
                 failure=self.failure,
                 sandbox_usable=self._usable(self._sandbox),
+                resizing=self._progress(),
                 runtime_name=self.runtime_name,
             ),
         )

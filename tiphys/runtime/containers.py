@@ -330,7 +330,11 @@ class Containers:
         self.records.forget(container.id)
 
     def update(self, container: Container, resources: api_pb2.LinuxContainerResources) -> None:
-        """Change the limits of a container that has not ended."""
+        """Change the limits of a container that has not ended. Raises RuntimeFault if it uses more memory already."""
+        limit = resources.memory_limit_in_bytes
+        if limit > 0 and (used := self._cgroups.usage(container.cgroup).working_set_bytes) > limit:
+            # Version 1 would refuse; version 2 would kill.
+            raise FailedPrecondition(f"attempting to set memory limit ({limit}) below current usage ({used})")
         self._cgroups.update(container.cgroup, plan.limits_of(resources, 0, None))
         config = container.message()
         for field, value in resources.ListFields():
