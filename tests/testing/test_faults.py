@@ -77,7 +77,7 @@ def test_a_delayed_watch_is_late_and_in_order(cluster):
     cluster.advance("19s")
     assert cluster.list("replicasets") == []
     cluster.scale("deployment/web", 3)
-    cluster.advance_until("deployment/web", lambda d: d.status.readyReplicas == 3, within="3m")
+    cluster.advance_until("deployment/web", lambda d: d.status.readyReplicas == 3, within="1m")
 
 
 def test_an_expired_watch_begins_with_a_new_list(cluster):

@@ -6,6 +6,7 @@ cost time, thousands of times in a virtual month.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -118,9 +119,12 @@ class LateSink:
     def __init__(self, sink: Sink, seconds: float) -> None:
         self._sink = sink
         self._seconds = seconds
+        # Timers of one instant come in any order.
+        self._late: deque[bytes] = deque()
 
     def write(self, data: bytes) -> None:
-        asyncio.get_running_loop().call_later(self._seconds, self._sink.write, data)
+        self._late.append(data)
+        asyncio.get_running_loop().call_later(self._seconds, lambda: self._sink.write(self._late.popleft()))
 
     def buffered_bytes(self) -> int:
         return self._sink.buffered_bytes()
