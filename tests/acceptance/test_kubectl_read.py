@@ -57,7 +57,7 @@ GET = [
     Step("get pods -n nowhere", r"\ANo resources found in nowhere namespace.\n\Z"),
     Step("get pods --as=bob", r'pods is forbidden: User "bob" cannot list resource "pods" in API group ""', 1),
     Step("get pods --v=6", r"GET https://\S+/api/v1/namespaces/shop/pods\?limit=500 200 OK in \d+ milliseconds$"),
-    Step("get sts,ds,rc,job,cronjob,pvc,pv,sc,netpol,ing,quota,limits,pdb,hpa,csr", r"\ANo resources found\n\Z"),
+    Step("get sts,ds,rc,job,cronjob,pvc,pv,netpol,ing,quota,limits,pdb,hpa,csr", r"\ANo resources found\n\Z"),
 ]
 
 DESCRIBE = [

@@ -297,12 +297,13 @@ def test_tokens_and_reviews(kubectl: Kubectl) -> None:
 
 def _simple(row: Resource) -> bool:
     """Whether the kind can be made out of nothing but what ``SPECS`` says."""
-    return "create" in row.verbs and "list" in row.verbs and not row.virtual
+    return "create" in row.verbs and "list" in row.verbs and not row.virtual and not row.optional
 
 
 _POD_SPEC = {"containers": [{"name": "c", "image": "i"}]}
 _TEMPLATE = {"metadata": {"labels": {"a": "b"}}, "spec": _POD_SPEC}
 _SELECTOR = {"matchLabels": {"a": "b"}}
+_RULE = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["nothings"]}
 _ROLE_REF = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "view"}
 #: What a kind needs besides its name.
 SPECS: dict[str, dict[str, Any]] = {
@@ -355,6 +356,59 @@ SPECS: dict[str, dict[str, Any]] = {
     "FlowSchema": {"spec": {"priorityLevelConfiguration": {"name": "none"}, "matchingPrecedence": 9000}},
     "PriorityLevelConfiguration": {"spec": {"type": "Exempt", "exempt": {}}},
     "LimitRange": {"spec": {"limits": []}},
+    "IPAddress": {"spec": {"parentRef": {"resource": "services", "namespace": "none", "name": "none"}}},
+    "ServiceCIDR": {"spec": {"cidrs": ["192.0.2.0/28"]}},
+    "CSIStorageCapacity": {"storageClassName": "none"},
+    "VolumeAttributesClass": {"driverName": "example.test", "parameters": {"a": "b"}},
+    "ResourceClaim": {"spec": {}},
+    "ResourceClaimTemplate": {"spec": {"spec": {}}},
+    "ResourceSlice": {
+        "spec": {
+            "driver": "example.test",
+            "allNodes": True,
+            "pool": {"name": "p", "generation": 1, "resourceSliceCount": 1},
+        }
+    },
+    "CustomResourceDefinition": {
+        "spec": {
+            "group": "example.test",
+            "scope": "Namespaced",
+            "names": {"plural": "things", "singular": "thing", "kind": "Thing", "listKind": "ThingList"},
+            "versions": [
+                {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": {"type": "object"}}}
+            ],
+        }
+    },
+    "APIService": {
+        "spec": {
+            "group": "metrics.example.test",
+            "version": "v1",
+            "groupPriorityMinimum": 100,
+            "versionPriority": 10,
+            "insecureSkipTLSVerify": True,
+            "service": {"namespace": "none", "name": "none"},
+        }
+    },
+    "ValidatingAdmissionPolicy": {
+        "spec": {"matchConstraints": {"resourceRules": [_RULE]}, "validations": [{"expression": "true"}]}
+    },
+    "ValidatingAdmissionPolicyBinding": {"spec": {"policyName": "none", "validationActions": ["Deny"]}},
+    "MutatingAdmissionPolicy": {
+        "spec": {
+            "reinvocationPolicy": "Never",
+            "matchConstraints": {"resourceRules": [_RULE]},
+            "mutations": [
+                {"patchType": "ApplyConfiguration", "applyConfiguration": {"expression": "Object{}"}},
+            ],
+        }
+    },
+    "MutatingAdmissionPolicyBinding": {"spec": {"policyName": "none"}},
+}
+#: Names that say something; others are the test's own.
+NAMES = {
+    "IPAddress": "192.0.2.7",
+    "CustomResourceDefinition": "things.example.test",
+    "APIService": "v1.metrics.example.test",
 }
 
 
@@ -379,6 +433,7 @@ def test_every_kind_can_be_made_read_changed_watched_and_deleted(kubectl: Kubect
 def _round(known: Any, row: Resource, name: str, namespace: str) -> None:
     api = known.resources.get(api_version=row.api_version, kind=row.kind)
     place = {"namespace": namespace} if row.namespaced else {}
+    name = NAMES.get(row.kind, name)
     body: dict[str, Any] = {"apiVersion": row.api_version, "kind": row.kind, "metadata": {"name": name}}
     body |= SPECS.get(row.kind, {})
     if row.kind == "Event":
