@@ -90,10 +90,16 @@ class Server:
             os.close(int(sys.argv[2]))
         self._watch(wake_read, lambda: self._collect(wake_read))
         while not self._quit:
-            for key, _ in self._selector.select():
-                key.data()
+            self._turn()
         os.unlink(self._path)
         os.close(lock)
+
+    def _turn(self) -> None:
+        """Act on all that can be read. What one action has let go of, others of the same turn must not touch: its
+        descriptor is closed, or something else's by now."""
+        for key, _ in self._selector.select():
+            if self._selector.get_map().get(key.fd) is key:
+                key.data()
 
     def _lock(self) -> int | None:
         """What says that this is the only spawner of its socket. None if there is one, once that one listens.
