@@ -96,9 +96,7 @@ def test_a_validating_webhook_is_a_function(cluster):
     )
     cluster.apply(configuration("Validating"))
     cluster.apply(pod("good"))
-    with pytest.raises(
-        errors.Forbidden, match=r'webhook "check\.example\.test" denied the request: no latest'
-    ):
+    with pytest.raises(errors.Forbidden, match=r'webhook "check\.example\.test" denied the request: no latest'):
         cluster.apply(pod("bad", containers=[{"name": "c", "image": "example.test/web:latest"}]))
     assert [r.name for r in hook.requests if r.operation == "CREATE"] == ["good", "bad"]
 

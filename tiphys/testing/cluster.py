@@ -69,7 +69,7 @@ class Cluster:
         with _undisturbed():
             self.run(self._machine.__aenter__())
             self._entered = True
-            self._objects = Objects(self._machine.client("test"), self.namespace, self._loop.idle)
+            self._objects = Objects(self._machine.client("test", is_part=False), self.namespace, self._loop.idle)
             self.settle()
         return self
 
@@ -255,8 +255,8 @@ class Cluster:
     def client(self, user: str = "", groups: tuple[str, ...] = ()) -> Client:
         """Our own client, for coroutines given to ``run`` and ``spawn``; an administrator's unless a user is named."""
         if not user:
-            return self._machine.client("test")
-        return self._machine.client(user, UserInfo(user, groups=(*groups, "system:authenticated")))
+            return self._machine.client("test", is_part=False)
+        return self._machine.client(user, UserInfo(user, groups=(*groups, "system:authenticated")), is_part=False)
 
     # Webhooks
 

@@ -12,8 +12,9 @@ from types import TracebackType
 from typing import Any, Self
 
 from tiphys.api import core_v1, meta_v1
-from tiphys.apiserver import ApiServer, ApiServerConfig
-from tiphys.apiserver.security import seams
+from tiphys.apiserver import ApiServer, ApiServerConfig, security
+from tiphys.apiserver import seams as seams_of
+from tiphys.base.clock import Clock
 from tiphys.base.ids import Ids
 from tiphys.client import Client, Informers, TransportError
 from tiphys.controllers.config import Config as ControllersConfig
@@ -25,12 +26,13 @@ from tiphys.simulation.node import NodeOptions
 from tiphys.simulation.nodes import Nodes
 from tiphys.store.interface import Event
 from tiphys.store.memory import MemoryStore
+from tiphys.testing import versions
 from tiphys.testing.clock import EPOCH, HeartbeatClock, LoopClock
 from tiphys.testing.invariants import Invariants
 from tiphys.testing.loop import VirtualLoop
 from tiphys.testing.transport import Faults, SimulatedTransport
 from tiphys.testing.webhooks import Webhooks
-from tiphys.wire.exchange import Request, Response, UserInfo
+from tiphys.wire.exchange import Handler, Request, Response, UserInfo
 
 POD_RANGE = "10.128.0.0/9"
 #: Nobody checks it: parts of one process trust each other.
@@ -52,6 +54,8 @@ class Options:
     nodes: int = 1
     seed: int | str = 0
     node: NodeOptions = field(default_factory=NodeOptions)
+    #: ``1.28`` to ``1.36``; see ``versions``.
+    kubernetes_version: str = f"1.{versions.NEWEST}"
     #: Never leave out what nobody would see; see ``heartbeats``.
     every_heartbeat: bool = False
     scheduler: SchedulerConfig = field(default_factory=SchedulerConfig)
@@ -69,6 +73,10 @@ class Machine:
         self.webhooks = Webhooks()
         #: Calls made so far, of all components.
         self.calls = 0
+        minor = versions.parse(options.kubernetes_version)
+        self._absence = versions.of(minor) if minor != versions.NEWEST else None
+        #: What users speak to; components speak to the server itself.
+        self.door: Handler = versions.Door(self._handle, self._absence) if self._absence else self._handle
         self._template = template
         epoch = EPOCH if template is not None else EPOCH - timedelta(seconds=BOOTSTRAP_SECONDS)
         self.clock = LoopClock(loop, epoch)
@@ -92,8 +100,9 @@ class Machine:
         """A generator for one part: how much one draws changes nothing for the others."""
         return random_module.Random(f"{self.options.seed}/{what}")
 
-    def client(self, component: str, user: UserInfo | None = None) -> Client:
-        transport = SimulatedTransport(self._handle, user, component, self.faults, self._called)
+    def client(self, component: str, user: UserInfo | None = None, *, is_part: bool = True) -> Client:
+        handler = self._handle if is_part else self.door
+        transport = SimulatedTransport(handler, user, component, self.faults, self._called)
         return Client(transport, user_agent=component, clock=self.clock)
 
     async def _handle(self, request: Request) -> Response:
@@ -190,9 +199,16 @@ class Machine:
             feature_gates=dict.fromkeys(self.options.feature_gates, True),
             runtime_config=dict.fromkeys(self.options.runtime_config, True),
         )
-        self.api = await stack.enter_async_context(ApiServer(config, self.store, self.clock, self._ids, seams()))
+        self.api = await stack.enter_async_context(ApiServer(config, self.store, self.clock, self._ids, self._seams))
         self._listening = True
         return [self.api.wait()]
+
+    def _seams(self, config: ApiServerConfig, objects: seams_of.Objects, clock: Clock, ids: Ids) -> seams_of.Seams:
+        made = security.seams()(config, objects, clock, ids)
+        if self._absence is not None:
+            made.admission = versions.Dropping(made.admission, self._absence)
+            made.catalog.hide(self._absence.lacks)
+        return made
 
     async def _start_controllers(self, stack: AsyncExitStack) -> list[Coroutine[Any, Any, None]]:
         self._starts += 1

@@ -67,7 +67,7 @@ class Serving:
         """
         if request.peer_certificate is not None:
             request = replace(request, user=ADMIN)
-        return await self._machine.api.handle(request)
+        return await self._machine.door(request)
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()

@@ -85,6 +85,17 @@ class Catalog:
         """Show nothing of ``owner`` any more; unknown owners are fine."""
         self.publish(owner, ())
 
+    def hide(self, is_hidden: Callable[[Resource], bool]) -> None:
+        """Show built-in resources of which this is true no more; they are served all the same."""
+        for group, versions in list(self._groups.items()):
+            for name, version in list(versions.items()):
+                version.local = [one for one in version.local if not (one.built_in and is_hidden(one.row))]
+                if not version.local and version.remote is None:
+                    del versions[name]
+            if not versions:
+                del self._groups[group]
+        self._order = None
+
     def link(self, group: str, version: str, remote: Remote) -> None:
         """Another server serves this version, whatever else would."""
         found = self._version(group, version)
