@@ -32,7 +32,8 @@ async def run(arguments: argparse.Namespace) -> None:
         "private_key": str(directory / "apiserver.key"),
         "client_ca": str(directory / "ca.crt"),
     }
-    config = ApiServerConfig(port=arguments.port, **({} if arguments.plain else tls))
+    # As in a cluster of ``tiphys up``.
+    config = ApiServerConfig(port=arguments.port, managed_fields_in_lists=False, **({} if arguments.plain else tls))
     store = await _store(directory, arguments.memory)
     ended = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -12,7 +12,7 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
-from tiphys.apiserver.entries import Entry, head_of, tail_of
+from tiphys.apiserver.entries import Entry, head_of, parted
 from tiphys.apiserver.indexes import INDEXED, Index
 from tiphys.resources.rules import Resource
 from tiphys.store.interface import Compacted, Event, KeyValue, Range, Store
@@ -43,7 +43,7 @@ class Change(NamedTuple):
 
 def _size(change: Change) -> int:
     """Bytes of older states that a kept change may hold on to."""
-    return len(change.old.tail) if change.old is not None else 0
+    return len(change.old.tail) + len(change.old.managed) if change.old is not None else 0
 
 
 Listener = Callable[[Sequence[Change]], None]
@@ -81,7 +81,7 @@ class ResourceCache:
 
     def make(self, key: str, revision: int, value: bytes) -> Entry:
         """The entry of a stored value."""
-        return Entry(self.row, self.head, key, revision, tail_of(value, self._cut, revision))
+        return Entry(self.row, self.head, key, revision, *parted(value, self._cut, revision))
 
     def key(self, namespace: str, name: str) -> str:
         return f"{self.prefix}{namespace}/{name}" if self.row.namespaced else self.prefix + name
@@ -185,7 +185,7 @@ class ResourceCache:
 
     def adopted(self, entry: Entry) -> Entry:
         """An entry of another cache as this one's."""
-        return Entry(self.row, entry.head, entry.key, entry.revision, entry.tail)
+        return Entry(self.row, entry.head, entry.key, entry.revision, entry.tail, entry.managed)
 
     def forget(self, revision: int) -> None:
         """Changes up to ``revision`` are not complete here."""

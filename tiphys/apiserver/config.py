@@ -61,9 +61,9 @@ class ApiServerConfig:
     bookmark_period_seconds: float = 60.0
     #: Seconds of history that paged lists and resumed watches can rely on.
     history_seconds: float = 300.0
-    #: Book who owns which fields from an object's creation on, as Kubernetes does since 1.18. Without it booking
-    #: begins with the first apply, as it did before: smaller objects, faster lists, tables and watches.
-    managed_fields_from_creation: bool = True
+    #: Show who owns which fields in lists, watches and tables too, as Kubernetes does. Without it they show it only of
+    #: objects that somebody applies, and what only updates have written is half as long there.
+    managed_fields_in_lists: bool = True
     #: Versions and resources beyond (or less than) those on by default; see ``resources.table.served``.
     runtime_config: Mapping[str, bool] = field(default_factory=dict)
     #: Kubernetes' feature gates by name; those without a meaning here are kept and ignored.

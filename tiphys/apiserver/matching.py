@@ -37,7 +37,7 @@ class Matcher:
         if values is None:
             values = {"metadata.name": entry.name, "metadata.namespace": entry.namespace}
             if self._readers:
-                obj = self._view.fresh(entry)
+                obj = self._view.bare(entry)
                 values.update((name, read(obj)) for name, read in self._readers.items())
             entry.memo[key] = values
         return values

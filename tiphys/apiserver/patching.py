@@ -9,7 +9,7 @@ from typing import Any, Final
 from tiphys.apiserver import decoding
 from tiphys.apiserver.negotiation import UNSUPPORTED, content_type
 from tiphys.apiserver.registry.endpoint import Call
-from tiphys.machinery import codec, errors, fields, fieldsets, gotypes, strict
+from tiphys.machinery import codec, errors, fields, gotypes, strict
 from tiphys.machinery import patch as patches
 from tiphys.machinery.custom import CustomObject
 from tiphys.machinery.goformat import plain
@@ -67,12 +67,7 @@ def patch_of(call: Call, cls: type[Any] | None = None) -> Apply:
     # Messages quote the patch where it is strategic, and the patched object otherwise.
     shown = patch if media_type == STRATEGIC_PATCH else None
 
-    # Who owns what is not the patch's business, unless it says so.
-    about_owners = b"managedFields" in body
-
     def patched(current: bytes) -> Any:
-        if not about_owners:
-            current = fieldsets.without_managed(current)
         document = apply(target, codec.decode_builtins(current), patch)
         return _object(target, document, validation, warnings, shown)
 

@@ -61,7 +61,7 @@ class Shaper:
         if form.shape == "Table":
             row = self.printer.row(entry, now, form.version, include)
             return self.printer.table([row], list_metadata(entry.revision), form.version)
-        return partial(entry, form.version)
+        return partial(entry, form.version, managed=True)
 
     def list(self, page: Page, form: Form, now: datetime, include: Include = "Metadata") -> bytes:
         """A list. Items carry neither apiVersion nor kind, as in Kubernetes."""
@@ -73,7 +73,8 @@ class Shaper:
         if form.shape == "Table":
             rows = [self.printer.row(entry, now, form.version, include) for entry in page.entries]
             return self.printer.table(rows, metadata, form.version)
-        items = b",".join([partial(entry, form.version) for entry in page.entries])
+        shown = self.view.shows_managed
+        items = b",".join([partial(entry, form.version, managed=shown(entry)) for entry in page.entries])
         return b'{"kind":"PartialObjectMetadataList","apiVersion":"meta.k8s.io/%b","metadata":%b,"items":[%b]}' % (
             form.version.encode(),
             metadata,
@@ -83,11 +84,7 @@ class Shaper:
     def _plain_list(self, entries: Sequence[Entry], metadata: bytes) -> bytes:
         if not entries:
             return b'%b%b,"items":[]}' % (self._list_head, metadata)
-        if self.view.identical:
-            tails = [entry.tail for entry in entries]
-        else:
-            tails = [self.view.tail(entry) for entry in entries]
-        return b'%b%b,"items":[{%b]}' % (self._list_head, metadata, b",{".join(tails))
+        return b'%b%b,"items":[{%b]}' % (self._list_head, metadata, b",{".join(self.view.tails(entries)))
 
     def event(self, kind: str, entry: Entry, form: Form, now: datetime, include: Include, first: bool) -> bytes:
         """One line of a watch (in protobuf: one frame). Only the first table of a stream names its columns."""
@@ -100,7 +97,7 @@ class Shaper:
             metadata = list_metadata(entry.revision)
             body = self.printer.table([row], metadata, form.version, with_definitions=first)
         else:
-            body = partial(entry, form.version)
+            body = partial(entry, form.version, managed=self.view.shows_managed(entry))
         return b'{"type":"%b","object":%b}\n' % (kind.encode(), body)
 
     def bookmark(self, revision: int, form: Form, initial_events_end: bool = False) -> bytes:

@@ -11,7 +11,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from tiphys.apiserver.entries import Entry, View
+from tiphys.apiserver.entries import Entry, View, with_managed
 from tiphys.machinery import codec, errors
 from tiphys.resources import columns
 from tiphys.resources.rules import Resource
@@ -29,17 +29,19 @@ class _RawMetadata(msgspec.Struct):
 _metadata = msgspec.json.Decoder(_RawMetadata)
 
 
-def partial(entry: Entry, version: str) -> bytes:
-    """PartialObjectMetadata of an entry."""
-    return partial_of(metadata_of(entry), version)
+def partial(entry: Entry, version: str, *, managed: bool) -> bytes:
+    """PartialObjectMetadata of an entry, with managed fields or without."""
+    return partial_of(metadata_of(entry, managed=managed), version)
 
 
-def metadata_of(entry: Entry) -> bytes:
-    """The JSON of an entry's metadata."""
+def metadata_of(entry: Entry, *, managed: bool) -> bytes:
+    """The JSON of an entry's metadata, with managed fields or without."""
     metadata: bytes | None = entry.memo.get("metadata")
     if metadata is None:
         # bytes() because a Raw keeps the whole text alive.
         metadata = entry.memo["metadata"] = bytes(_metadata.decode(b"{" + entry.tail).metadata)
+    if managed:
+        return with_managed(b'"metadata":' + metadata, entry.managed)[len(b'"metadata":') :]
     return metadata
 
 
@@ -81,13 +83,13 @@ class Printer:
         return text
 
     def _cells(self, entry: Entry, now: datetime) -> bytes:
-        obj = self._view.fresh(entry)
+        obj = self._view.bare(entry)
         return codec.encode([column.cell(obj, now) for column in self._columns])
 
     def _object(self, entry: Entry, version: str, include: Include) -> bytes:
         if include == "Object":
-            return self._view.body(entry)
-        return b"null" if include == "None" else partial(entry, version)
+            return self._view.head + self._view.tail(entry)
+        return b"null" if include == "None" else partial(entry, version, managed=self._view.shows_managed(entry))
 
     def table(
         self, rows: Sequence[bytes], list_metadata: bytes, version: str, *, with_definitions: bool = True

@@ -10,9 +10,11 @@ Source: Kubernetes docs, "Server-Side Apply"; KEP-555; apimachinery's managedfie
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
+import msgspec
+
 from tiphys.api import meta_v1
 from tiphys.api.scalars import Time
-from tiphys.machinery import errors, fieldsets, merging, structure
+from tiphys.machinery import codec, errors, fieldsets, merging, structure
 from tiphys.machinery.fieldsets import Fields, Path
 from tiphys.machinery.goformat import quote
 from tiphys.machinery.structure import Node
@@ -250,8 +252,34 @@ def update(node: Node, old: Any, new: Any, managed: Managed, writer: Writer, con
 
 def create(node: Node, obj: Any, writer: Writer) -> Managed:
     """The managers of a new object."""
-    taken = fieldsets.difference(structure.made(node, obj, writer.excluded), STRIPPED)
+    taken = _taken(node, obj, writer.excluded)
     return {writer.key(UPDATE): Owner(writer.version, taken, writer.now)} if taken else {}
+
+
+TAKEN_MAX: Final = 256
+#: What the makers of objects came to own, by class and bytes of all but the name; and what was excluded then.
+_taken_of: Final[dict[tuple[type[Any], bytes], tuple[Fields, Fields]]] = {}
+
+
+def _taken(node: Node, obj: Any, excluded: Fields) -> Fields:
+    """What the maker of ``obj`` comes to own.
+
+    Its name belongs to nobody, and objects are made in great numbers out of few templates.
+    """
+    if not isinstance(obj, msgspec.Struct):
+        # Classes of custom objects come and go, and are not to be held on to.
+        return fieldsets.difference(structure.made(node, obj, excluded), STRIPPED)
+    metadata: Any = obj.metadata  # type: ignore[attr-defined]
+    name, metadata.name = metadata.name, ""
+    key = (obj.__class__, codec.encode(obj))
+    metadata.name = name
+    found = _taken_of.get(key)
+    if found is None or found[0] != excluded:
+        if len(_taken_of) >= TAKEN_MAX:
+            _taken_of.clear()
+        found = (excluded, fieldsets.difference(structure.made(node, obj, excluded), STRIPPED))
+        _taken_of[key] = found
+    return found[1]
 
 
 def _changed(

@@ -257,18 +257,30 @@ _NAME: Final = b'"managedFields":'
 _managed_decoder: Final = msgspec.json.Decoder(_Managed)
 
 
-def without_managed(data: bytes) -> bytes:
-    """An object's JSON without its managed fields, which are as long as the rest and seldom looked at."""
-    if _NAME not in data:
-        return data
+def parted(data: bytes) -> tuple[bytes, bytes]:
+    """An object's JSON without its managed fields, which are as long as the rest and seldom looked at; and these.
+
+    They are the array's JSON; empty if there are none, or if they cannot be told from the rest.
+    """
+    at = data.find(_NAME)
+    if at < 0:
+        return data, b""
     try:
         raw = bytes(_managed_decoder.decode(data).metadata.managedFields)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return data
-    at = data.find(_NAME + raw)
+        return data, b""
+    member = _NAME + raw
+    # Not found as one long text, for which find would prepare itself at length.
+    while at > 0 and not data.startswith(member, at):
+        at = data.find(_NAME, at + 1)
     if not raw or at < 1:
-        return data
-    end = at + len(_NAME) + len(raw)
+        return data, b""
+    end = at + len(member)
     if data[at - 1 : at] == b",":
-        return data[: at - 1] + data[end:]
-    return data[:at] + data[end + 1 :] if data[end : end + 1] == b"," else data[:at] + data[end:]
+        return data[: at - 1] + data[end:], raw
+    return data[:at] + data[end + (data[end : end + 1] == b",") :], raw
+
+
+def without_managed(data: bytes) -> bytes:
+    """The first of ``parted``."""
+    return parted(data)[0]

@@ -268,7 +268,10 @@ NOTHING: Final = Comparison({}, {}, {})
 
 def compare(node: Node, old: Any, new: Any) -> Comparison:
     """How two values of a ``node`` that is no leaf differ."""
-    return NOTHING if old is new or old == new else _compare(node, old, new)
+    if old is new or (not isinstance(old, msgspec.Struct) and old == new):
+        return NOTHING
+    # Structs are compared field by field anyway.
+    return _compare(node, old, new)
 
 
 def _compare(node: Node, old: Any, new: Any) -> Comparison:
@@ -276,9 +279,11 @@ def _compare(node: Node, old: Any, new: Any) -> Comparison:
     found = Comparison({}, {}, {})
     if node.form in ("object", "map"):
         left, right = _unequal(old, new)
+        # The entries of two Structs are known to be different.
+        known = isinstance(old, msgspec.Struct) and old.__class__ is new.__class__
         for name in sorted(left.keys() | right.keys()):
             if name in left and name in right:
-                if left[name] != right[name]:
+                if known or left[name] != right[name]:
                     _compare_below(node.below(name), fieldsets.field(name), left[name], right[name], found)
             elif name in left:
                 found.removed[fieldsets.field(name)] = whole(node.below(name), left[name])
@@ -331,7 +336,9 @@ def _compare_below(node: Node, element: str, old: Any, new: Any, found: Comparis
 
 
 def _is_empty(value: Any) -> bool:
-    return not (value if isinstance(value, dict | list) else entries(value))
+    if isinstance(value, msgspec.Struct):
+        return bool(value == _empty(type(value)))
+    return not value
 
 
 def whole(node: Node, value: Any) -> Fields:
@@ -388,6 +395,12 @@ def made(node: Node, obj: Any, excluded: Fields) -> Fields:
 @lru_cache(maxsize=1024)
 def _zero(cls: Any) -> Any:
     return cls()
+
+
+@lru_cache(maxsize=1024)
+def _empty(cls: Any) -> Any:
+    """What a Struct equals that would be written as an empty object; None if some field is always written."""
+    return None if any(mode == _ALWAYS for _, mode in _plan(cls)) else _zero(cls)
 
 
 def _find_made(cls: Any, data: bytes) -> Fields:

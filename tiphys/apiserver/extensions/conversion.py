@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, Protocol
 
 from tiphys.api import apiextensions_v1
-from tiphys.apiserver.entries import Entry, View, tail_of
+from tiphys.apiserver.entries import Entry, View, tail_of, value_of
 from tiphys.apiserver.webhooks.client import CallError, ClientConfig
 from tiphys.machinery import codec, errors
 from tiphys.machinery.custom import CustomObject
@@ -132,18 +132,20 @@ class Conversion:
         for same in by_head.values():
             objects = []
             for entry in same:
-                stored: Any = entry.fresh()
+                stored: Any = entry.bare()
+                stored.metadata.managedFields = entry.owners()
                 entry.row.strategy.default(stored)
                 objects.append(stored.plain())
             for entry, found in zip(same, await self._webhook.convert(objects, self._row.api_version), strict=True):
                 obj: Any = codec.convert(self._row.cls, found)
                 obj.metadata.resourceVersion = ""
+                obj.metadata.managedFields = None
                 entry.memo[self._view] = tail_of(codec.encode(obj), self._cut, entry.revision)
 
     async def encode(self, obj: CustomObject) -> bytes:
         """The bytes to store of an object of this version. Raises UnknownError."""
         obj.metadata.resourceVersion = ""
         if self._row.api_version == self._storage.api_version:
-            return codec.encode(obj)
+            return value_of(obj)
         found = await self._webhook.convert([obj.plain()], self._storage.api_version)
-        return codec.encode(codec.convert(self._storage.cls, found[0]))
+        return value_of(codec.convert(self._storage.cls, found[0]))

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tiphys.apiserver.cache import ResourceCache
-from tiphys.apiserver.entries import Entry, Unprepared, View, head_of, tail_of
+from tiphys.apiserver.entries import Entry, Unprepared, View, head_of, parted
 from tiphys.apiserver.extensions.kinds import custom_class, schema_of
 from tiphys.machinery import codec
 from tiphys.machinery.custom import CustomObject
@@ -31,12 +31,12 @@ class CustomCache(ResourceCache):
             return super().make(key, revision, value)
         cut = value.index(_METADATA)
         head = value[:cut]
-        return Entry(
-            self._rows.get(head, self.row), head, key, revision, tail_of(value, cut + len(_METADATA), revision)
-        )
+        row = self._rows.get(head, self.row)
+        return Entry(row, head, key, revision, *parted(value, cut + len(_METADATA), revision))
 
     def adopted(self, entry: Entry) -> Entry:
-        return Entry(self._rows.get(entry.head, self.row), entry.head, entry.key, entry.revision, entry.tail)
+        row = self._rows.get(entry.head, self.row)
+        return Entry(row, entry.head, entry.key, entry.revision, entry.tail, entry.managed)
 
 
 class CustomView(View):
@@ -51,7 +51,7 @@ class CustomView(View):
         self._stored_head = head_of(storage)
         self.identical = self._same and not since
 
-    def tail(self, entry: Entry) -> bytes:
+    def plain(self, entry: Entry) -> bytes:
         if self._is_current(entry):
             return entry.tail
         if self._by_webhook and entry.head != self.head:
@@ -81,7 +81,7 @@ class CustomView(View):
             return entry.object
         return self._read(entry)[0]
 
-    def fresh(self, entry: Entry) -> Any:
+    def bare(self, entry: Entry) -> Any:
         return self._read(entry)[0]
 
     def _read(self, entry: Entry) -> tuple[CustomObject, bool]:
@@ -89,7 +89,7 @@ class CustomView(View):
         if self._by_webhook and entry.head != self.head:
             converted: Any = codec.decode_own(self.row.cls, self.head + self._converted(entry))
             return converted, True
-        stored: Any = entry.fresh()
+        stored: Any = entry.bare()
         obj: Any = stored
         if entry.row is not self.row:
             obj = custom_class(self.row)(stored)

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from tiphys.apiserver.flags.flag import Flag, number, port_range, seconds, text, whole_seconds
+from tiphys.apiserver.flags.flag import Flag, boolean, number, port_range, seconds, text, whole_seconds
 
 FLAGS: Final = (
     Flag("bind-address", "server", "host", text, "The address to listen on."),
@@ -19,5 +19,12 @@ FLAGS: Final = (
     Flag("kubelet-certificate-authority", "security", "kubelet_ca", text, "The CA of kubelets' certificates."),
     Flag("kubelet-client-certificate", "security", "kubelet_client_certificate", text, "Who we are to kubelets."),
     Flag("kubelet-client-key", "security", "kubelet_client_key", text, "The key of that certificate."),
+    Flag(
+        "managed-fields-in-lists",
+        "server",
+        "managed_fields_in_lists",
+        boolean,
+        "Show who owns fields in lists, watches and tables too, rather than only of objects that somebody applies.",
+    ),
     Flag("store-file", "storage", "file", text, "Keep objects in this sqlite file; without it, in memory alone."),
 )

@@ -14,7 +14,7 @@ from tiphys.apiserver.registry import lastapplied, objectmeta, ownership
 from tiphys.apiserver.registry.endpoint import Call
 from tiphys.apiserver.requestinfo import first, flag
 from tiphys.machinery import apply as ssa
-from tiphys.machinery import codec, errors, fields, fieldsets, merging, strict, structure
+from tiphys.machinery import codec, errors, fields, merging, strict, structure
 from tiphys.wire.exchange import Request
 
 
@@ -160,7 +160,7 @@ def changed_object(call: Call, applied: Applied, default: Callable[[Any], None],
     endpoint = call.endpoint
     cls = endpoint.row.cls
     writer = ownership.writer_of(call, applied.manager)
-    live = codec.decode_builtins(fieldsets.without_managed(endpoint.view.body(entry)))
+    live = codec.decode_builtins(endpoint.view.head + endpoint.view.plain(entry))
     convert = ownership.converter(endpoint)
     managed = ssa.decode(old.metadata.managedFields)
     if not managed:

@@ -110,7 +110,7 @@ async def _written(call: Call, obj: Any) -> Entry:
             return endpoint.entry(key, value, 0)
         revision = await store.put(key, value, expected=0, ttl_seconds=endpoint.ttl_seconds)
         await endpoint.services.cache.wait(revision)
-    return endpoint.entry(key, value, revision)
+    return endpoint.written(key, value, revision)
 
 
 def validate_create(endpoint: Endpoint, obj: Any) -> None:

@@ -222,11 +222,12 @@ async def _attempt(call: Call, options: meta_v1.DeleteOptions, entry: Entry, obj
         # What is answered is what was deleted, with the mark it would have had.
         return Deleted(entry.at(revision), outcome)
     value = await endpoint.stored(obj)
-    if call.dry_run or endpoint.same(entry, value):
-        return Deleted(endpoint.entry(entry.key, value, entry.revision), outcome)
+    made = endpoint.entry(entry.key, value, entry.revision)
+    if call.dry_run or endpoint.same(entry, made):
+        return Deleted(made, outcome)
     revision = await store.put(entry.key, value, expected=entry.revision, ttl_seconds=endpoint.ttl_seconds)
     await endpoint.services.cache.wait(revision)
-    return Deleted(endpoint.entry(entry.key, value, revision), outcome)
+    return Deleted(endpoint.written(entry.key, value, revision), outcome)
 
 
 def _mark_namespace(call: Call, obj: Any) -> Outcome | None:

@@ -8,7 +8,7 @@ from tiphys.api import meta_v1
 from tiphys.apiserver import protobuf
 from tiphys.apiserver.cache import Cache, ResourceCache
 from tiphys.apiserver.config import ApiServerConfig
-from tiphys.apiserver.entries import Entry, View, tail_of
+from tiphys.apiserver.entries import Entry, View, value_of
 from tiphys.apiserver.negotiation import PLAIN, PROTOBUF, Form
 from tiphys.apiserver.requestinfo import first
 from tiphys.apiserver.seams import Admission, AllowAll, Attributes, Objects
@@ -17,7 +17,7 @@ from tiphys.apiserver.table import Include, include_of
 from tiphys.apiserver.watch import Hub
 from tiphys.base.clock import Clock
 from tiphys.base.ids import Ids
-from tiphys.machinery import codec, errors
+from tiphys.machinery import apply, codec, errors
 from tiphys.resources.rules import Resource
 from tiphys.store.interface import Store
 from tiphys.wire.exchange import Request, Response
@@ -107,6 +107,7 @@ class Endpoint:
         self.hub = hub
         self.allocator = allocator
         self.view = view or View(row)
+        self.view.managed_in_lists = services.config.managed_fields_in_lists
         #: Set where another server must be asked for versions.
         self.conversion = conversion
         #: Why nothing can be created here any more; empty while it can.
@@ -115,13 +116,10 @@ class Endpoint:
         self.siblings = siblings
         self.shaper = Shaper(self.view)
         self.ttl_seconds = row.ttl_seconds or storage.ttl_seconds
-        self._stored_cut = len(self.cache.head) + len(b'"metadata":{')
 
     def encode(self, obj: Any) -> bytes:
         """The bytes to store: in the storage's version and without resourceVersion."""
-        stored = obj if self.row.to_storage is None else self.row.to_storage(obj)
-        stored.metadata.resourceVersion = ""
-        return codec.encode(stored)
+        return value_of(obj if self.row.to_storage is None else self.row.to_storage(obj))
 
     async def stored(self, obj: Any) -> bytes:
         """The bytes to store, whatever it takes to make them."""
@@ -136,16 +134,24 @@ class Endpoint:
         """The entry of a value that was just written (or would have been)."""
         return self.cache.make(key, revision, value)
 
-    def same(self, entry: Entry, value: bytes) -> bool:
-        """Whether writing ``value`` over ``entry`` would change nothing."""
-        tail = tail_of(value, self._stored_cut, entry.revision)
+    def written(self, key: str, value: bytes, revision: int) -> Entry:
+        """The entry of a value that was just written: the cache's own, if nobody has written since."""
+        found = self.cache.entries.get(key)
+        return found if found is not None and found.revision == revision else self.entry(key, value, revision)
+
+    def same(self, entry: Entry, other: Entry) -> bool:
+        """Whether writing ``other`` over ``entry`` would change nothing, or only when somebody came to own what he had.
+
+        Both are of one revision.
+        """
         if entry.head != self.cache.head:
             # Stored in another version: written anew, which is how objects are migrated.
             return False
-        if tail == entry.tail:
-            return True
+        one, two = entry.tail, other.tail
         # Plain data has no order of its own; builtins are written in the order of their fields.
-        return bool(self.siblings) and len(tail) == len(entry.tail) and codec.same(tail, entry.tail)
+        if one != two and not (self.siblings and len(one) == len(two) and codec.same(one, two)):
+            return False
+        return entry.managed == other.managed or apply.differ_in_time_only(entry.owners(), other.owners())
 
     def not_found(self, name: str) -> errors.StatusError:
         return errors.NotFound(self.row.plural, name, self.row.group)

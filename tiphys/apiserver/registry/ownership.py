@@ -87,8 +87,6 @@ def created(call: Call, obj: Any) -> Entries | None:
     node = structure.node_of(cls)
     managed = _checked(given) if given and not _is_reset(given) else None
     if not managed:
-        if not call.endpoint.services.config.managed_fields_from_creation:
-            return None
         try:
             return apply.encode(apply.create(node, obj, writer))
         except structure.BadItem:
@@ -161,18 +159,6 @@ def _converted(row: Resource, other: Resource, value: Any) -> Any:
     obj = codec.convert(row.cls, value) if type(value) is dict else value
     stored = obj if row.to_storage is None else row.to_storage(obj)
     return stored if other.from_storage is None else other.from_storage(stored)
-
-
-def only_times_differ(obj: Any, old: Any) -> bool:
-    """Whether writing ``obj`` would change nothing but when somebody last owned something."""
-    metadata, before = obj.metadata, old.metadata
-    new, live = metadata.managedFields, before.managedFields
-    if new is live or new is None:
-        return False
-    metadata.managedFields, metadata.resourceVersion = live, before.resourceVersion
-    same = obj == old
-    metadata.managedFields, metadata.resourceVersion = new, ""
-    return same and apply.differ_in_time_only(new, live)
 
 
 # Replicas stand in the same place in a Scale and in what is scaled.

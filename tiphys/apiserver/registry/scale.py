@@ -94,8 +94,8 @@ def _answer(call: Call, entry: Entry) -> Response:
     form = call.form
     if form.shape == "Table":
         metadata = list_metadata(entry.revision)
-        return Response(200, JSON_HEADERS, _table(call, scale, partial(entry, form.version), metadata))
-    body = partial(entry, form.version) if form.shape else codec.encode(scale)
+        return Response(200, JSON_HEADERS, _table(call, scale, partial(entry, form.version, managed=True), metadata))
+    body = partial(entry, form.version, managed=True) if form.shape else codec.encode(scale)
     return Response(200, JSON_HEADERS, body)
 
 

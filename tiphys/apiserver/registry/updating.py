@@ -89,10 +89,13 @@ async def patch(call: Call) -> Response:
     applying.check_options(call.request)
     apply = patch_of(call)
     endpoint = call.endpoint
+    view = endpoint.view
     name = call.attributes.name
+    # Who owns what is not the patch's business, unless it says so.
+    about_owners = b"managedFields" in call.request.body
 
     def change(old: Any, entry: Entry) -> Any:
-        obj = apply(endpoint.view.body(entry))
+        obj = apply(view.body(entry) if about_owners else view.head + view.plain(entry))
         # What is stored is taken to begin with them.
         check_kind(obj, endpoint.row.api_version, endpoint.row.kind)
         if obj.metadata.name != name:
@@ -203,20 +206,20 @@ async def _attempt(call: Call, strategy: Strategy[Any], entry: Entry, old: Any, 
         if not (call.dry_run or gone):
             await allocation.hold()
         value = await endpoint.stored(obj)
+        made = endpoint.entry(entry.key, value, entry.revision)
         if call.dry_run:
-            return endpoint.entry(entry.key, value, entry.revision)
+            return made
         if gone:
             revision = await services.store.delete(entry.key, expected=entry.revision)
             await services.cache.wait(revision)
             if endpoint.allocator is not None:
                 await endpoint.allocator.gone(old)
-            return endpoint.entry(entry.key, value, entry.revision)
-        unchanged = endpoint.same(entry, value) or ownership.only_times_differ(obj, old)
-        if unchanged and not services.store.stale(entry.key):
+            return made
+        if endpoint.same(entry, made) and not services.store.stale(entry.key):
             return entry
         revision = await services.store.put(entry.key, value, expected=entry.revision, ttl_seconds=endpoint.ttl_seconds)
         await services.cache.wait(revision)
-    return endpoint.entry(entry.key, value, revision)
+    return endpoint.written(entry.key, value, revision)
 
 
 def _is_finished(endpoint: Endpoint, obj: Any, old: Any) -> bool:

@@ -29,7 +29,7 @@ def settings(cluster: Cluster, config: ClusterConfig) -> flags.Settings:
         service_cidr=config.service_range,
         cluster_domain=config.cluster_domain,
         # Twice the bytes of a small Pod in every list and watch, for what only server-side apply reads.
-        managed_fields_from_creation=False,
+        managed_fields_in_lists=False,
     )
     own = flags.Settings(
         server,
