@@ -383,3 +383,14 @@ def test_static_tokens_and_bearers() -> None:
     assert bearer_token({"sec-websocket-protocol": protocols}) == "t.o.k"
     with pytest.raises(errors.Unauthorized):
         bearer_token({"sec-websocket-protocol": "base64url.bearer.authorization.k8s.io.\xff"})
+
+
+async def test_who_may_delete_may_not_yet_do_so_unread(secure: Secure) -> None:
+    maps = "/api/v1/namespaces/default/configmaps"
+    await secure.ok("POST", maps, {"metadata": {"name": "a"}})
+    await grant(secure, "jane", rule("delete", "configmaps"))
+    unsafe = {"ignoreStoreReadErrorWithClusterBreakingPotential": True}
+    status, found = await secure.call("DELETE", f"{maps}/a", unsafe, headers=as_user("jane"))
+    assert status == 403
+    assert 'cannot unsafe-delete-ignore-read-errors resource "configmaps"' in found["message"]
+    assert (await secure.call("DELETE", f"{maps}/a", unsafe))[0] == 422

@@ -6,6 +6,7 @@ has been seen here, of whatever resource; a reader who must see the latest
 """
 
 import asyncio
+import contextlib
 import logging
 from bisect import bisect_left, insort
 from collections import defaultdict, deque
@@ -15,7 +16,7 @@ from typing import Any, Final, NamedTuple
 from tiphys.apiserver.entries import Entry, head_of, parted
 from tiphys.apiserver.indexes import INDEXED, Index
 from tiphys.resources.rules import Resource
-from tiphys.store.interface import Compacted, Event, KeyValue, Range, Store
+from tiphys.store.interface import Compacted, Event, KeyValue, Range, Store, StoreError
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +47,14 @@ def _size(change: Change) -> int:
     return len(change.old.tail) + len(change.old.managed) if change.old is not None else 0
 
 
+class Unreadable(StoreError):
+    """What is stored under ``key`` is no object of its resource: it cannot be opened, or somebody else wrote it."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"StorageError: corrupt object, Key: {key}, the value in the store cannot be read")
+        self.key = key
+
+
 Listener = Callable[[Sequence[Change]], None]
 
 
@@ -55,6 +64,11 @@ def prefix_of(row: Resource) -> str:
     return f"{ROOT}{plural}.{group}/" if group else f"{ROOT}{plural}/"
 
 
+def _prefix(key: str) -> str:
+    """What the key begins with if it is an object's; empty for strangers' keys."""
+    return key[: key.find("/", len(ROOT)) + 1]
+
+
 class ResourceCache:
     """The entries of one storage prefix, in the order of their keys."""
 
@@ -62,7 +76,10 @@ class ResourceCache:
         self.row = row
         self.prefix = prefix_of(row)
         self.head = head_of(row)
-        self._cut = len(self.head) + len(b'"metadata":{')
+        self._begin = self.head + b'"metadata":{'
+        self._cut = len(self._begin)
+        #: Keys whose values cannot be shown, and their revisions. One of them must not take all others down.
+        self.unreadable: dict[str, int] = {}
         self.entries: dict[str, Entry] = {}
         self.keys: list[str] = []
         self.history: deque[Change] = deque()
@@ -76,11 +93,19 @@ class ResourceCache:
         self._indexes: dict[str, Index] = {}
 
     def entry_of(self, item: KeyValue) -> Entry:
-        """An entry for what the store gave, now or in the past."""
+        """An entry for what the store gave, now or in the past. Raises Unreadable."""
         return self.make(item.key, item.mod_revision, item.value)
 
+    def entries_of(self, items: Sequence[KeyValue]) -> Iterator[Entry]:
+        """Entries for those that can be read."""
+        for item in items:
+            with contextlib.suppress(Unreadable):
+                yield self.entry_of(item)
+
     def make(self, key: str, revision: int, value: bytes) -> Entry:
-        """The entry of a stored value."""
+        """The entry of a stored value. Raises Unreadable."""
+        if not value.startswith(self._begin):
+            raise Unreadable(key)
         return Entry(self.row, self.head, key, revision, *parted(value, self._cut, revision))
 
     def key(self, namespace: str, name: str) -> str:
@@ -131,28 +156,47 @@ class ResourceCache:
     def fill(self, items: Sequence[KeyValue], revision: int) -> None:
         """Begin with what the store holds at ``revision``; a part of it may be here already."""
         for item in items:
-            self.entries[item.key] = self.entry_of(item)
+            try:
+                self.entries[item.key] = self.entry_of(item)
+            except Unreadable as problem:
+                self._set_aside(problem, item.mod_revision)
             self.changed = max(self.changed, item.mod_revision)
         if items:
             self.keys = sorted(self.entries)
         self.history_after = revision
 
+    def _set_aside(self, problem: Unreadable, revision: int) -> None:
+        self.unreadable[problem.key] = revision
+        log.error("an object cannot be read and is not served", extra={"key": problem.key, "revision": revision})
+
     def change_of(self, event: Event, old: Entry | None) -> Change:
-        """The change that an event stands for; a deleted object carries the revision of its deletion."""
-        if event.deleted:
-            return Change(event.mod_revision, None, old.at(event.mod_revision) if old else None, {})
-        return Change(event.mod_revision, self.make(event.key, event.mod_revision, event.value), old, {})
+        """The change that an event stands for; a deleted object carries the revision of its deletion.
+
+        To those who look, an object that cannot be read any more is gone.
+        """
+        new: Entry | None = None
+        if not event.deleted:
+            try:
+                new = self.make(event.key, event.mod_revision, event.value)
+            except Unreadable:
+                new = None
+        gone = old.at(event.mod_revision) if new is None and old is not None else old
+        return Change(event.mod_revision, new, gone, {})
 
     def past_change(self, event: Event) -> Change:
         """A change out of the store's history."""
-        old = self.entry_of(event.previous) if event.previous else None
+        old = next(self.entries_of([event.previous]), None) if event.previous else None
         return self.change_of(event, old)
 
-    def apply(self, event: Event) -> Change:
-        """Take over one committed change."""
+    def apply(self, event: Event) -> Change | None:
+        """Take over one committed change; None if nobody can see it."""
         key = event.key
         old = self.entries.get(key)
         change = self.change_of(event, old)
+        if change.new is None and not event.deleted:
+            self._set_aside(Unreadable(key), event.mod_revision)
+        elif self.unreadable:
+            self.unreadable.pop(key, None)
         if change.new is not None:
             if old is None:
                 self._insert(key)
@@ -163,6 +207,8 @@ class ResourceCache:
         for index in self._indexes.values():
             index.take(change.new, old)
         self.changed = event.mod_revision
+        if change.new is None and old is None:
+            return None
         self._remember(change)
         return change
 
@@ -180,6 +226,7 @@ class ResourceCache:
         for key, entry in other.entries.items():
             self.entries[key] = self.adopted(entry)
         self.keys = list(other.keys)
+        self.unreadable = dict(other.unreadable)
         self.changed = other.changed
         self.history_after = max(other.changed, other.history_after)
 
@@ -240,7 +287,7 @@ class Cache:
     def _fill(self, found: Range) -> None:
         groups: defaultdict[str, list[KeyValue]] = defaultdict(list)
         for item in found.items:
-            groups[item.key[: item.key.index("/", len(ROOT)) + 1]].append(item)
+            groups[_prefix(item.key)].append(item)
         for prefix, cache in self._by_prefix.items():
             cache.fill(groups.pop(prefix, ()), found.revision)
         for prefix, items in groups.items():
@@ -300,7 +347,9 @@ class Cache:
         self._watch = self._store.watch(ROOT, found.revision)
         living = {item.key for item in found.items}
         events = [Event(*item, False, None) for item in found.items if item.mod_revision > self.revision]
-        gone = (key for cache in self._by_prefix.values() for key in cache.keys if key not in living)
+        gone = [
+            key for cache in self._by_prefix.values() for key in (*cache.keys, *cache.unreadable) if key not in living
+        ]
         events += [Event(key, b"", 0, found.revision, True, None) for key in gone]
         if events:
             self._take(sorted(events, key=lambda event: event.mod_revision))
@@ -319,10 +368,12 @@ class Cache:
         by_prefix = self._by_prefix
         for event in batch:
             key = event.key
-            prefix = key[: key.index("/", len(ROOT)) + 1]
+            prefix = _prefix(key)
             cache = by_prefix.get(prefix)
             if cache is not None:
-                changed[cache].append(cache.apply(event))
+                change = cache.apply(event)
+                if change is not None:
+                    changed[cache].append(change)
             elif prefix in self._loading:
                 self._loading[prefix].append(event)
         # Who waits is only scheduled here and runs after the listeners.

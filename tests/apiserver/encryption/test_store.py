@@ -104,13 +104,27 @@ async def test_an_update_that_changes_nothing_writes_again_under_the_new_key(tmp
         assert await api.ok("PUT", f"{SECRETS}/a", rewritten) == rewritten
 
 
-async def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
+async def test_what_no_key_opens_is_set_aside_and_can_be_taken_away(tmp_path: Path) -> None:
     memory = MemoryStore()
     async with encrypting(write(tmp_path / "e", secrets=providers("aescbc", "one")), memory) as (api, _):
         await api.ok("POST", SECRETS, secret())
-    with pytest.raises(TransformError, match=f'unable to transform key "{PATH}": no matching prefix found'):
-        async with encrypting(write(tmp_path / "f", secrets=providers("aescbc", "two")), memory):
-            pass
+    async with encrypting(write(tmp_path / "f", secrets=providers("aescbc", "two")), memory) as (api, encryption):
+        with pytest.raises(TransformError, match=f'unable to transform key "{PATH}": no matching prefix found'):
+            await encryption.store.get(PATH)
+        await api.ok("POST", SECRETS, secret("b"))
+        assert [item["metadata"]["name"] for item in (await api.ok("GET", SECRETS))["items"]] == ["b"]
+        corrupt = f"Internal error occurred: StorageError: corrupt object, Key: {PATH}, "
+        for method, body in (("GET", None), ("PUT", secret()), ("DELETE", None)):
+            status, found = await api.call(method, f"{SECRETS}/a", body)
+            assert (status, found["reason"]) == (500, "InternalError")
+            assert found["message"].startswith(corrupt)
+        assert (await api.call("POST", SECRETS, secret()))[0] == 409
+        unsafe = {"ignoreStoreReadErrorWithClusterBreakingPotential": True}
+        assert (await api.call("DELETE", f"{SECRETS}/b", unsafe))[0] == 422
+        assert (await api.call("DELETE", f"{SECRETS}/a", {**unsafe, "gracePeriodSeconds": 0}))[0] == 422
+        await api.ok("DELETE", f"{SECRETS}/a", unsafe)
+        assert (await api.call("GET", f"{SECRETS}/a"))[0] == 404
+        await api.ok("POST", SECRETS, secret())
 
 
 async def test_a_value_moved_to_another_key_does_not_open(tmp_path: Path) -> None:

@@ -250,3 +250,27 @@ async def test_a_scale_is_shown_and_patched_as_a_scale(api: Admitting, remote: H
     assert asked["kind"] == {"group": "autoscaling", "version": "v1", "kind": "Scale"}
     assert (asked["subResource"], asked["object"]["kind"]) == ("scale", "Scale")
     assert (asked["object"]["spec"]["replicas"], asked["oldObject"]["spec"]["replicas"]) == (2, 1)
+
+
+async def test_what_is_stored_is_of_its_own_kind_whatever_a_webhook_says(api: Admitting, remote: Hooks) -> None:
+    operations = [{"op": "replace", "path": f"/{name}", "value": "Other"} for name in ("kind", "apiVersion")]
+    remote.answers["a"] = lambda request: patch(*operations)
+    await api.configure("mutating", "m", webhook(remote.config("a")))
+    made = await api.ok("POST", MAPS, config_map("web", {"a": "1"}))
+    assert (made["kind"], made["apiVersion"], made["data"]) == ("ConfigMap", "v1", {"a": "1"})
+    assert await api.ok("GET", f"{MAPS}/web") == made
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT"])
+async def test_a_webhook_does_not_move_an_object_to_another_namespace(
+    api: Admitting, remote: Hooks, method: str
+) -> None:
+    made = await api.ok("POST", MAPS, config_map("there")) if method == "PUT" else config_map("web")
+    remote.answers["a"] = lambda request: patch({"op": "add", "path": "/metadata/namespace", "value": "kube-system"})
+    await api.configure("mutating", "m", webhook(remote.config("a")))
+    made["data"] = {"a": "1"}
+    path = f"{MAPS}/there" if method == "PUT" else MAPS
+    status, found = await api.call(method, path, made)
+    assert status in (400, 422), found
+    listed = await api.ok("GET", "/api/v1/namespaces/kube-system/configmaps")
+    assert not {"web", "there"} & {item["metadata"]["name"] for item in listed["items"]}

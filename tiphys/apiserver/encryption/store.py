@@ -2,6 +2,9 @@
 
 It remembers of each sealed key how it is sealed (a reference to a tag), so that
 ``stale`` can tell which values are to be written again under the present key.
+
+A value that no key opens makes ``get`` fail, and comes out of ``range`` and
+``watch`` as it is stored: whoever reads it there sees that it is no object.
 """
 
 import logging
@@ -66,15 +69,27 @@ class EncryptedStore:
         self._tags[item.key] = tag
         return item._replace(value=value)
 
+    async def _opened_if_possible(self, item: KeyValue) -> KeyValue:
+        """One of many: what no key opens is handed on as it is, for one value must not hide all others."""
+        try:
+            return await self._opened(item)
+        except KeyUnavailable:
+            # Later it may be had; until then nobody knows what is there.
+            raise
+        except TransformError as problem:
+            log.error("%s", problem)
+            return item
+
     async def opened_event(self, event: Event) -> Event:
         """The change with its values open."""
         if self.chain_of(event.key) is None:
             return event
-        previous = await self._opened(event.previous) if event.previous else None
+        previous = await self._opened_if_possible(event.previous) if event.previous else None
         if event.deleted:
             self._tags.pop(event.key, None)
             return event._replace(previous=previous)
-        item = await self._opened(KeyValue(event.key, event.value, event.create_revision, event.mod_revision))
+        now = KeyValue(event.key, event.value, event.create_revision, event.mod_revision)
+        item = await self._opened_if_possible(now)
         return event._replace(value=item.value, previous=previous)
 
     async def get(self, key: str, revision: int = 0) -> KeyValue | None:
@@ -83,7 +98,7 @@ class EncryptedStore:
 
     async def range(self, prefix: str, *, start: str = "", limit: int = 0, revision: int = 0) -> Range:
         found = await self._store.range(prefix, start=start, limit=limit, revision=revision)
-        return found._replace(items=[await self._opened(item) for item in found.items])
+        return found._replace(items=[await self._opened_if_possible(item) for item in found.items])
 
     def watch(self, prefix: str, after: int) -> "EncryptedWatch":
         return EncryptedWatch(self, self._store.watch(prefix, after))
@@ -107,7 +122,7 @@ class EncryptedStore:
             raise await self._conflict(lost) from lost
 
     async def _conflict(self, lost: Conflict) -> Conflict:
-        return Conflict(lost.key, await self._opened(lost.current) if lost.current else None)
+        return Conflict(lost.key, await self._opened_if_possible(lost.current) if lost.current else None)
 
     async def compact(self, revision: int) -> None:
         await self._store.compact(revision)

@@ -9,7 +9,7 @@ is asked for) and kept with its entry.
 from collections.abc import Mapping
 from typing import Any
 
-from tiphys.apiserver.cache import ResourceCache
+from tiphys.apiserver.cache import ResourceCache, Unreadable
 from tiphys.apiserver.entries import Entry, Unprepared, View, head_of, parted
 from tiphys.apiserver.extensions.kinds import custom_class, schema_of
 from tiphys.machinery import codec
@@ -29,7 +29,9 @@ class CustomCache(ResourceCache):
     def make(self, key: str, revision: int, value: bytes) -> Entry:
         if value.startswith(self.head):
             return super().make(key, revision, value)
-        cut = value.index(_METADATA)
+        cut = value.find(_METADATA)
+        if cut < 0 or not value.startswith(b"{"):
+            raise Unreadable(key)
         head = value[:cut]
         row = self._rows.get(head, self.row)
         return Entry(row, head, key, revision, *parted(value, cut + len(_METADATA), revision))

@@ -69,7 +69,8 @@ async def create_object(call: Call, obj: Any, managed: ownership.Entries | None 
 
 def _already_exists(endpoint: Endpoint, name: str, there: KeyValue | None) -> errors.StatusError:
     problem = errors.AlreadyExists(endpoint.row.plural, name, endpoint.row.group)
-    if there is not None and endpoint.cache.entry_of(there).object.metadata.deletionTimestamp:
+    found = next(endpoint.cache.entries_of([there]), None) if there is not None else None
+    if found is not None and found.object.metadata.deletionTimestamp:
         problem.message = f"object is being deleted: {problem.message}"
     return problem
 
@@ -86,6 +87,8 @@ async def _prepared(call: Call, obj: Any) -> Entry:
         # Another server may have made it: admission is to judge by the newest state.
         await endpoint.services.cache.catch_up()
     await endpoint.services.admission.admit(attributes, obj, None)
+    # What was authorized, and is counted, is an object of this namespace: webhooks and policies may not move it.
+    objectmeta.check_namespace(call, obj.metadata)
     return await _written(call, obj)
 
 

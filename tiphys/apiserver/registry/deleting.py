@@ -19,7 +19,7 @@ from tiphys.apiserver.registry.endpoint import Call, headers_of, success
 from tiphys.apiserver.registry.reading import list_page
 from tiphys.apiserver.registry.updating import ATTEMPTS_MAX
 from tiphys.machinery import errors, fields, times
-from tiphys.store.interface import Conflict
+from tiphys.store.interface import Conflict, StoreError
 from tiphys.wire.exchange import Response
 
 FOREGROUND, ORPHAN = "foregroundDeletion", "orphan"
@@ -46,6 +46,10 @@ NAMESPACE_BUSY = (
     "automatically be purged by the system."
 )
 
+#: What nobody does by accident: an option, and a verb of its own.
+UNSAFE_OPTION = "ignoreStoreReadErrorWithClusterBreakingPotential"
+UNSAFE_VERB = "unsafe-delete-ignore-read-errors"
+
 Outcome = Literal["deleted", "marked", "unchanged"]
 
 
@@ -60,6 +64,8 @@ class Deleted:
 async def delete(call: Call) -> Response:
     """The object if it is still there (or of a kind that returns it), a Status otherwise."""
     options = options_of(call)
+    if options.ignoreStoreReadErrorWithClusterBreakingPotential:
+        return await unsafe_delete(call, options)
     done = await delete_object(call, options)
     await call.endpoint.prepare(done.entry)
     row = call.endpoint.row
@@ -90,7 +96,7 @@ async def delete_entries(call: Call, entries: Any, options: meta_v1.DeleteOption
     All are tried; then the first refusal is raised.
     """
     waiting = iter(entries)
-    refused: list[errors.StatusError] = []
+    refused: list[errors.StatusError | StoreError] = []
 
     async def work() -> None:
         for entry in waiting:
@@ -100,7 +106,7 @@ async def delete_entries(call: Call, entries: Any, options: meta_v1.DeleteOption
                 await delete_object(one, options)
             except errors.NotFound:
                 continue
-            except errors.StatusError as problem:
+            except (errors.StatusError, StoreError) as problem:
                 refused.append(problem)
 
     async with asyncio.TaskGroup() as group:
@@ -143,6 +149,9 @@ def _queried(call: Call) -> meta_v1.DeleteOptions:
     if orphan := call.query("orphanDependents"):
         options.orphanDependents = orphan.lower() in ("true", "1")
     options.dryRun = list(call.request.query.get("dryRun", ())) or None
+    options.ignoreStoreReadErrorWithClusterBreakingPotential = (
+        call.query(UNSAFE_OPTION).lower() in ("true", "1") or None
+    )
     return options
 
 
@@ -157,7 +166,44 @@ def _problems(options: meta_v1.DeleteOptions) -> list[fields.FieldError]:
         found.append(fields.not_supported("propagationPolicy", policy, ["Background", "Foreground", "Orphan", "nil"]))
     if any(value != "All" for value in options.dryRun or ()):
         found.append(fields.not_supported("dryRun", options.dryRun, ["All"]))
+    if options.ignoreStoreReadErrorWithClusterBreakingPotential:
+        others = ("dryRun", "propagationPolicy", "orphanDependents", "gracePeriodSeconds", "preconditions")
+        found += [
+            fields.invalid(UNSAFE_OPTION, True, f"cannot be set together with .{name}")
+            for name in others
+            if getattr(options, name) is not None
+        ]
     return found
+
+
+async def unsafe_delete(call: Call, options: meta_v1.DeleteOptions) -> Response:
+    """Take an object that cannot be read out of the store: nothing is asked of it, and nobody is told of it.
+
+    Raises Forbidden, NotFound, and Invalid for an object that can be read.
+    Source: KEP-3926; Kubernetes docs, "Kubernetes API Concepts", "Force deletion".
+    """
+    endpoint, attributes = call.endpoint, call.attributes
+    services = endpoint.services
+    if services.authorize is not None:
+        await services.authorize(replace(attributes, verb=UNSAFE_VERB))
+    await services.cache.catch_up()
+    key = endpoint.cache.key(attributes.namespace, attributes.name)
+    revision = endpoint.cache.unreadable.get(key)
+    if revision is None:
+        if endpoint.cache.find(attributes.namespace, attributes.name) is None:
+            raise endpoint.not_found(attributes.name)
+        why = "the object can be read and is deleted without this option"
+        problem = fields.invalid(UNSAFE_OPTION, True, why)
+        raise errors.Invalid("DeleteOptions", "meta.k8s.io", attributes.name, [problem])
+    attributes.operation = "DELETE"
+    await services.admission.validate(attributes, None, None)
+    try:
+        await services.cache.wait(await services.store.delete(key, expected=revision))
+    except Conflict as lost:
+        raise endpoint.conflict(attributes.name) from lost
+    return success(
+        details=meta_v1.StatusDetails(name=attributes.name, group=endpoint.row.group or None, kind=endpoint.row.plural)
+    )
 
 
 async def delete_object(call: Call, options: meta_v1.DeleteOptions, *, admitted: bool = False) -> Deleted:
@@ -172,7 +218,7 @@ async def delete_object(call: Call, options: meta_v1.DeleteOptions, *, admitted:
     entry = endpoint.cache.find(attributes.namespace, attributes.name)
     for _ in range(ATTEMPTS_MAX):
         if entry is None:
-            raise endpoint.not_found(attributes.name)
+            raise endpoint.missing(attributes)
         await endpoint.prepare(entry)
         obj = endpoint.view.fresh(entry)
         _check_preconditions(call, options, obj)

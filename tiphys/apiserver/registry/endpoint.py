@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 from tiphys.api import meta_v1
 from tiphys.apiserver import protobuf
-from tiphys.apiserver.cache import Cache, ResourceCache
+from tiphys.apiserver.cache import Cache, ResourceCache, Unreadable
 from tiphys.apiserver.config import ApiServerConfig
 from tiphys.apiserver.entries import Entry, View, value_of
 from tiphys.apiserver.negotiation import PLAIN, PROTOBUF, Form
@@ -118,12 +118,19 @@ class Endpoint:
         self.ttl_seconds = row.ttl_seconds or storage.ttl_seconds
 
     def encode(self, obj: Any) -> bytes:
-        """The bytes to store: in the storage's version and without resourceVersion."""
+        """The bytes to store: in the storage's version and without resourceVersion.
+
+        They begin as the cache expects them, whatever a webhook or a policy has made of the object.
+        """
+        obj.apiVersion, obj.kind = self.row.api_version, self.row.kind
         return value_of(obj if self.row.to_storage is None else self.row.to_storage(obj))
 
     async def stored(self, obj: Any) -> bytes:
         """The bytes to store, whatever it takes to make them."""
-        return self.encode(obj) if self.conversion is None else await self.conversion.encode(obj)
+        if self.conversion is None:
+            return self.encode(obj)
+        obj.apiVersion, obj.kind = self.row.api_version, self.row.kind
+        return await self.conversion.encode(obj)
 
     async def prepare(self, entry: Entry | None) -> None:
         """Let the view show ``entry``."""
@@ -155,6 +162,13 @@ class Endpoint:
 
     def not_found(self, name: str) -> errors.StatusError:
         return errors.NotFound(self.row.plural, name, self.row.group)
+
+    def missing(self, attributes: Attributes) -> errors.StatusError:
+        """Why the object cannot be had: it is not there, or what is stored cannot be read."""
+        key = self.cache.key(attributes.namespace, attributes.name)
+        if key in self.cache.unreadable:
+            return errors.InternalError(str(Unreadable(key)))
+        return self.not_found(attributes.name)
 
     def conflict(self, name: str, why: str = errors.MODIFIED) -> errors.StatusError:
         return errors.Conflict(self.row.plural, name, why, self.row.group)

@@ -35,7 +35,7 @@ async def get(call: Call) -> Response:
     attributes = call.attributes
     entry = endpoint.cache.find(attributes.namespace, attributes.name)
     if entry is None:
-        raise endpoint.not_found(attributes.name)
+        raise endpoint.missing(attributes)
     await endpoint.prepare(entry)
     return call.answer(entry)
 
@@ -136,7 +136,7 @@ async def _past(endpoint: Endpoint, prefix: str, start: str, revision: int) -> l
         raise errors.Expired("The resourceVersion for the provided list is too old.") from problem
     except FutureRevision as problem:
         raise too_large(revision, endpoint.services.cache.revision) from problem
-    return [endpoint.cache.entry_of(item) for item in found.items]
+    return list(endpoint.cache.entries_of(found.items))
 
 
 def _cut(entries: list[Entry], prefix: str, limit: int, select: Matcher, revision: int) -> Page:

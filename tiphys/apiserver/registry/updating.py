@@ -175,7 +175,7 @@ async def change_object(call: Call, strategy: Strategy[Any], change: Change, *, 
     warnings = list(attributes.warnings)
     for _ in range(ATTEMPTS_MAX):
         if entry is None:
-            raise endpoint.not_found(attributes.name)
+            raise endpoint.missing(attributes)
         attributes.warnings[:] = warnings
         await endpoint.prepare(entry)
         old = endpoint.view.fresh(entry)
