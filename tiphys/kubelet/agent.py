@@ -27,7 +27,7 @@ from tiphys.kubelet import protocol as w
 from tiphys.kubelet.context import Context
 from tiphys.kubelet.cri import RuntimeFault
 from tiphys.kubelet.facts import ContainerFact, PodFact
-from tiphys.kubelet.images import ImageFault
+from tiphys.kubelet.images import Found, ImageFault
 from tiphys.kubelet.messages import termination_message
 from tiphys.kubelet.objects import PodSources
 from tiphys.kubelet.prober import ProbeErrored, Target
@@ -346,8 +346,14 @@ class PodAgent:
         try:
             self._pulling.add(name)
             image = await context.images.ensure(container, self._pull_secrets(), sandbox_config, say)
+            mounted = {
+                volume.name: await context.images.ensure(
+                    _as_container(volume), self._pull_secrets(), sandbox_config, say
+                )
+                for volume in self._image_volumes(container)
+            }
             self._pulling.discard(name)
-            config = await self._configure(container, kind, attempt, image.ref, image.user, image.uid)
+            config = await self._configure(container, kind, attempt, image, {v: i.ref for v, i in mounted.items()})
         except ImageFault as fault:
             say("Warning", "Failed", f"Error: {fault.reason}")
             return fault.reason, str(fault)
@@ -381,6 +387,10 @@ class PodAgent:
             return
         self.post(w.Observed(PodFact(self.uid, "", "", (), (container_fact(status, sandbox_id),))))
 
+    def _image_volumes(self, container: restart.AnyContainer) -> list[core_v1.Volume]:
+        mounted = {mount.name for mount in container.volumeMounts or ()}
+        return [v for v in self.pod.spec.volumes or () if v.image is not None and v.name in mounted]
+
     def _pull_secrets(self) -> list[core_v1.Secret]:
         sources = PodSources(self.context.objects, self.pod.metadata.namespace)
         found = [sources.secret(r.name or "") for r in self.pod.spec.imagePullSecrets or ()]
@@ -391,9 +401,8 @@ class PodAgent:
         container: restart.AnyContainer,
         kind: str,
         attempt: int,
-        image_ref: str,
-        image_user: str,
-        image_uid: int | None,
+        image: Found,
+        image_volumes: Mapping[str, str],
     ) -> api_pb2.ContainerConfig:
         context, pod = self.context, self.pod
         if kind == "ephemeral":
@@ -407,18 +416,18 @@ class PodAgent:
         services = environment.service_variables(pod, context.services.list())
         variables = environment.environment(self._itself(), container, sources, services)
         volumes = {p.name: p for p in self._volumes()}
-        mounts = plan.planned_mounts(container, volumes, variables)
+        mounts = plan.planned_mounts(container, volumes, variables, image_volumes)
         paths = context.paths(pod)
         self._prepare_files(container, mounts, volumes, attempt, paths)
         target = getattr(container, "targetContainerName", None)
         target_id = next((c.id for c in self.facts.of(target) if c.state == "running"), "") if target else ""
         made = containers.Made(
-            image_ref=image_ref,
+            image_ref=image.ref,
             variables=variables,
             mounts=mounts,
             attempt=attempt,
-            image_user=image_user,
-            image_uid=image_uid,
+            image_user=image.user,
+            image_uid=image.uid,
             target_id=target_id,
             memory_capacity=context.memory_capacity,
         )
@@ -435,6 +444,8 @@ class PodAgent:
         """Everything on the host that the container's mounts need."""
         for mount in mounts:
             volume = volumes[mount.volume]
+            if mount.image:
+                continue
             if mount.sub_path:
                 plan.check_inside(volume.path, mount.host_path)
             if not mount.host_path.exists() and not mount.host_path.is_symlink():
@@ -622,6 +633,12 @@ def container_fact(status: api_pb2.ContainerStatus, sandbox_id: str) -> Containe
     if fact.state != "exited":
         return fact
     return cri.with_message(fact, termination_message(status))
+
+
+def _as_container(volume: core_v1.Volume) -> core_v1.Container:
+    """What an image volume asks for, in the words in which containers ask."""
+    assert volume.image is not None
+    return core_v1.Container(name=volume.name, image=volume.image.reference, imagePullPolicy=volume.image.pullPolicy)
 
 
 async def _ignore_missing(call: Coroutine[Any, Any, None]) -> None:

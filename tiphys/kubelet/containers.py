@@ -228,6 +228,13 @@ def _read_only_root(container: restart.AnyContainer) -> bool:
 def _mount(mount: PlannedMount, container: restart.AnyContainer) -> api_pb2.Mount:
     if mount.propagation == "Bidirectional" and not security.is_privileged(container):
         raise ConfigError("Bidirectional mount propagation is available only to privileged containers")
+    if mount.image:
+        return api_pb2.Mount(
+            container_path=mount.container_path,
+            image=api_pb2.ImageSpec(image=mount.image),
+            image_sub_path=mount.sub_path,
+            readonly=True,
+        )
     return api_pb2.Mount(
         container_path=mount.container_path,
         host_path=str(mount.host_path),

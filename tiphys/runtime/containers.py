@@ -226,9 +226,20 @@ class Containers:
             process,
             host_image=image.host,
             target_pid=target_pid,
+            image_volumes=self._image_volumes(container, config),
         )
         self._bind_sandbox_files(spec["mounts"], sandbox, config)
         return spec | {"id": container.id, "log": container.log_path, "cgroups": folders}
+
+    def _image_volumes(self, container: Container, config: api_pb2.ContainerConfig) -> list[dict[str, Any]]:
+        place = self._place(container)
+        found = []
+        for number, mount in enumerate(m for m in config.mounts if m.image.image):
+            scratch = place.folder / f"image-{number}"
+            scratch.mkdir(exist_ok=True)
+            layers = self._find_image(mount.image.image).layers
+            found.append(plan.image_volume(mount, layers, place.layers, str(scratch)))
+        return found
 
     def _process(
         self, container: Container, sandbox: Sandbox, config: api_pb2.ContainerConfig, image: Image

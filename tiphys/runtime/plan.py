@@ -171,6 +171,15 @@ def system_mounts(sandbox: Sandbox, node: Node, *, privileged: bool, options: ap
     return found
 
 
+def image_volume(mount: api_pb2.Mount, image_layers: Sequence[str], layers: Path, scratch: str) -> Spec:
+    """An image's files, read-only. ``scratch`` is an empty folder of the container's."""
+    found = _bind(scratch, mount.container_path, read_only=True)
+    found["lower"] = [layer_name(layer) for layer in reversed(image_layers)]
+    found["layers"] = str(layers)
+    found["sub_path"] = mount.image_sub_path
+    return found
+
+
 def volume(mount: api_pb2.Mount) -> Spec:
     found = _bind(
         mount.host_path,
@@ -223,13 +232,15 @@ def container(
     *,
     host_image: bool,
     target_pid: int,
+    image_volumes: Sequence[Spec] = (),
 ) -> Spec:
     """All but the id, the log and the cgroups, which the caller knows. ``described`` is ``process``'s result."""
     context = config.linux.security_context
     options = context.namespace_options
     privileged = context.privileged
     mounts = system_mounts(sandbox, node, privileged=privileged, options=options)
-    mounts += sorted((volume(mount) for mount in config.mounts), key=lambda entry: entry["target"].count("/"))
+    volumes = [*(volume(mount) for mount in config.mounts if not mount.image.image), *image_volumes]
+    mounts += sorted(volumes, key=lambda entry: entry["target"].count("/"))
     masked: Sequence[str] = context.masked_paths or ([] if privileged else security.MASKED_PATHS)
     read_only = list(context.readonly_paths or ([] if privileged else security.READ_ONLY_PATHS))
     if not privileged and any(folder for folder, _, _ in node.cgroup_mounts):

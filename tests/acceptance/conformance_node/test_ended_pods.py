@@ -77,7 +77,7 @@ LIST = (
     'echo "$(stat -L -c "%n %a %u:%g" $f) $(od -An -c $f | tr -d " \\n")"; done'
 )
 #: Of the first process itself: shells pass on only what can be a variable of theirs.
-OWN_ENVIRONMENT = r"tr '\0' '\n' < /proc/$$/environ | grep -E '^(p-|s_|one|two|data)' | sort"
+OWN_ENVIRONMENT = r"tr '\0' '\n' < /proc/1/environ | grep -E '^(p-|s_|one|two|data)' | sort"
 ONE = {"items": [{"key": "data-2", "path": "path/to/two"}]}
 ONE_0400 = {"items": [{"key": "data-2", "path": "path/to/two", "mode": 0o400}]}
 SMALL = {"limits": {"cpu": "1250m", "memory": "64Mi"}, "requests": {"cpu": "250m", "memory": "32Mi"}}

@@ -47,6 +47,9 @@ class VolumeManager:
         match planned.kind:
             case "unavailable":
                 raise payload.PayloadError(planned.why)
+            case "image":
+                # It is pulled when a container that mounts it starts; the runtime mounts it.
+                pass
             case "hostPath":
                 host_path(planned.volume.hostPath)
             case "directory":

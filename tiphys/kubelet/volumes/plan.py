@@ -11,7 +11,7 @@ from tiphys.kubelet import restart
 from tiphys.kubelet.environment import ConfigError
 from tiphys.kubelet.expansion import expand
 
-VolumeKind = Literal["emptyDir", "memory", "hostPath", "directory", "objects", "unavailable"]
+VolumeKind = Literal["emptyDir", "memory", "hostPath", "directory", "objects", "image", "unavailable"]
 
 _PLUGINS: dict[str, str] = {
     "emptyDir": "kubernetes.io~empty-dir",
@@ -46,6 +46,8 @@ class PlannedMount:
     propagation: str
     sub_path: str = ""
     recursive_read_only: bool = False
+    #: The image that is mounted instead of a host path, as the runtime knows it.
+    image: str = ""
 
 
 def planned_volumes(
@@ -70,6 +72,8 @@ def _planned(volume: core_v1.Volume, pod_directory: Path) -> PlannedVolume:
         if medium in ("", "Memory"):
             return PlannedVolume(name, "memory" if medium else "emptyDir", path, volume)
         return PlannedVolume(name, "unavailable", path, volume, f'medium "{medium}" is not available on this node')
+    if volume.image is not None:
+        return PlannedVolume(name, "image", pod_directory / "volumes" / "none" / name, volume, read_only=True)
     if volume.persistentVolumeClaim is not None or volume.ephemeral is not None:
         why = "its claim has not been looked for yet"
     elif not any(getattr(volume, f) is not None for f in volume.__struct_fields__ if f != "name"):
@@ -83,9 +87,12 @@ def _planned(volume: core_v1.Volume, pod_directory: Path) -> PlannedVolume:
 
 
 def planned_mounts(
-    container: restart.AnyContainer, volumes: Mapping[str, PlannedVolume], variables: Mapping[str, str]
+    container: restart.AnyContainer,
+    volumes: Mapping[str, PlannedVolume],
+    variables: Mapping[str, str],
+    images: Mapping[str, str] = MappingProxyType({}),
 ) -> list[PlannedMount]:
-    """Raises ConfigError where a subPath cannot be."""
+    """``images`` are those of image volumes, by volume. Raises ConfigError where a subPath cannot be."""
     result: list[PlannedMount] = []
     for mount in container.volumeMounts or ():
         volume = volumes.get(mount.name)
@@ -109,6 +116,7 @@ def planned_mounts(
                 propagation=mount.mountPropagation or "None",
                 sub_path=sub_path,
                 recursive_read_only=mount.recursiveReadOnly in ("Enabled", "IfPossible"),
+                image=images.get(mount.name, ""),
             )
         )
     return result

@@ -6,6 +6,7 @@ after it, so that symbolic links in the image resolve within the image; masks
 before privileges go; the filter last, because it may forbid all that came before.
 """
 
+import errno
 import fcntl
 import os
 import resource
@@ -78,6 +79,11 @@ def build_root(spec: Spec) -> None:
     sources = _clone_sources(spec["mounts"])
     with step("isolate mounts"):
         syscalls.mount_setattr("/", recursive=True, propagation=syscalls.MS_SLAVE)
+    # After it: these mounts are made anew, and the host must not see them.
+    sources = [
+        _mount_image(entry) if "lower" in entry else source
+        for entry, source in zip(spec["mounts"], sources, strict=True)
+    ]
     _mount_root(spec["root"])
     with step("pivot root"):
         syscalls.pivot_root(".", ".")
@@ -101,12 +107,28 @@ def _clone_sources(mounts: Sequence[Spec]) -> list[int | None]:
     """A detached copy of each bind mount's source, taken while the host is in sight."""
     copies: list[int | None] = []
     for entry in mounts:
-        if entry["type"] != "bind":
+        if entry["type"] != "bind" or "lower" in entry:
             copies.append(None)
             continue
         with step("open volume"):
             copies.append(syscalls.open_tree(entry["source"], entry["recursive"]))
     return copies
+
+
+def _mount_image(entry: Spec) -> int:
+    """A detached copy of an image's files, or of a part of them."""
+    with step("mount image"):
+        place = entry["source"]
+        if len(entry["lower"]) == 1:
+            # Overlayfs wants two layers where none is writable.
+            syscalls.mount(os.path.join(entry["layers"], entry["lower"][0]), place, None, syscalls.MS_BIND)
+        else:
+            os.chdir(entry["layers"])
+            syscalls.mount("overlay", place, "overlay", MS_RDONLY, f"lowerdir={':'.join(entry['lower'])}")
+        part = os.path.realpath(os.path.join(place, entry["sub_path"]))
+        if os.path.commonpath((part, os.path.realpath(place))) != os.path.realpath(place):
+            raise OSError(errno.EXDEV, "the sub path leads out of the image", entry["sub_path"])
+        return syscalls.open_tree(part, recursive=False)
 
 
 def _mount_root(root: Spec) -> None:
