@@ -7,32 +7,30 @@ taken back and its Pod tried again after a pause.
 
 import asyncio
 import logging
-from collections.abc import Coroutine
 from random import Random
 from types import TracebackType
-from typing import Any
 
 from tiphys.api import core_v1
 from tiphys.base.clock import Clock
 from tiphys.client import Client, Informers
 from tiphys.client.tasks import Tasks
+from tiphys.scheduler.attempts import Attempts
 from tiphys.scheduler.binding import Binder
 from tiphys.scheduler.claims import Claims
 from tiphys.scheduler.classes import Classes
 from tiphys.scheduler.cluster import InformedVolumes, follow_budgets, follow_namespaces
 from tiphys.scheduler.config import Config
-from tiphys.scheduler.cycle import Placement, Refusal, decide, decide_nominated
 from tiphys.scheduler.deviceclaims import DeviceClaims, InformedDevices
 from tiphys.scheduler.events import ClusterEvent, NodeChanged, PodGone, PodPlaced
+from tiphys.scheduler.gangs import Gangs
 from tiphys.scheduler.groups import Groups
 from tiphys.scheduler.held import Held
-from tiphys.scheduler.hooks import Rejected
 from tiphys.scheduler.metrics import Metrics
 from tiphys.scheduler.nodes import NodeTable
 from tiphys.scheduler.pods import PodInfo, pod_info
-from tiphys.scheduler.preemption import Eviction
 from tiphys.scheduler.queue import SchedulingQueue
-from tiphys.scheduler.writes import Refused, Writes
+from tiphys.scheduler.slots import Slots
+from tiphys.scheduler.writes import Writes
 
 logger = logging.getLogger(__name__)
 #: Decisions between two looks at what else the event loop has to do.
@@ -52,23 +50,39 @@ class Scheduler:
         self.metrics = Metrics(self._pending)
         groups, volumes = Groups(informers), InformedVolumes(informers, self._happened)
         devices = InformedDevices(informers, self._devices_changed)
-        self._device_claims = DeviceClaims(client, devices)
-        self._held = Held((self._device_claims.held,))
+        device_claims = DeviceClaims(client, devices)
+        self._gangs = Gangs(informers, client, clock, self._release)
+        self._held = Held((device_claims.held, self._gangs.held))
         self._profiles = {profile.name: profile for profile in config.profiles}
         self._classes = {
             profile.name: Classes(self._nodes, profile.plugins(groups.selectors, volumes, devices))
             for profile in config.profiles
         }
+        self._bindings = Slots(config.bindings_max)
+        self._tasks = Tasks()
+        self._wake = asyncio.Event()
         self._binder = Binder(self._nodes, self._queue, self._writes, self.metrics, clock, self._happened)
         #: Pods that have a node and wait for leave to take it.
         self.waiting = self._binder.waiting
-        built_in = (Claims(client, clock, volumes), self._device_claims)
-        self._hooks = {profile.name: (*built_in, *profile.hooks(self.waiting)) for profile in config.profiles}
-        self._budgets = follow_budgets(informers)
+        built_in = (Claims(client, clock, volumes), device_claims)
+        self._attempts = Attempts(
+            nodes=self._nodes,
+            queue=self._queue,
+            profiles=self._profiles,
+            classes=self._classes,
+            hooks={profile.name: (*built_in, *profile.hooks(self.waiting)) for profile in config.profiles},
+            binder=self._binder,
+            writes=self._writes,
+            metrics=self.metrics,
+            budgets=follow_budgets(informers),
+            device_claims=device_claims,
+            gangs=self._gangs,
+            bindings=self._bindings,
+            tasks=self._tasks,
+            clock=clock,
+            retry_all=self._retry_all,
+        )
         follow_namespaces(informers, self._nodes, self._happened)
-        self._bindings = asyncio.Semaphore(config.bindings_max)
-        self._wake = asyncio.Event()
-        self._tasks = Tasks()
         nodes = informers.of(core_v1.Node)
         nodes.add_handler(self._node_added, self._node_updated, self._node_deleted)
         informers.of(core_v1.Pod).add_handler(self._pod_added, self._pod_updated, self._pod_deleted)
@@ -116,7 +130,11 @@ class Scheduler:
         uid = pod.metadata.uid
         if pod.status.phase in ("Succeeded", "Failed"):
             self._gone(uid)
-        elif pod.spec.nodeName:
+            return
+        if pod.spec.schedulingGroup is not None:
+            self._gangs.follow(pod)
+            self._release()
+        if pod.spec.nodeName:
             self._binder.assumed.discard(uid)
             self._dequeue(uid)
             info = pod_info(pod)
@@ -166,6 +184,7 @@ class Scheduler:
         self._gone(pod.metadata.uid)
 
     def _gone(self, uid: str) -> None:
+        self._gangs.forget(uid)
         self._binder.assumed.discard(uid)
         self.waiting.reject(uid, "", "pod deleted")
         self._dequeue(uid)
@@ -230,7 +249,7 @@ class Scheduler:
                 if info is None:
                     break
                 await self._bindings.acquire()
-                self._schedule(info)
+                self._attempts.attempt(info)
             if self._queue.has_active:
                 await asyncio.sleep(0)
             else:
@@ -249,96 +268,6 @@ class Scheduler:
         finally:
             timer.cancel()
             woken.cancel()
-
-    def _schedule(self, info: PodInfo) -> None:
-        """Decide for one Pod and start to write what was decided."""
-        began = self._clock.monotonic()
-        profile = self._profiles[info.pod.spec.schedulerName or ""]
-        # The place kept for a Pod is not in its own way.
-        info.nominated_node = self._nodes.withdraw(info.uid)
-        pod_class = self._classes[profile.name].of(info)
-        decision: Placement | Refusal | None = None
-        if info.nominated_node:
-            decision = decide_nominated(info, pod_class, self._nodes, info.nominated_node)
-        if decision is None:
-            decision = decide(info, pod_class, self._nodes, self._budgets, profile.preempts)
-        ended = self._clock.monotonic()
-        match decision:
-            case Placement(node_name):
-                self._binder.assume(info, node_name)
-                self.metrics.attempted(profile.name, "scheduled", ended - began)
-                self._carry_out(profile.name, info, node_name)
-            case Refusal():
-                self.metrics.attempted(profile.name, "unschedulable", ended - began)
-                self._queue.refused(info.uid, ended, decision.plugins)
-                self._start(self._follow_refusal(info, decision), info)
-
-    def _carry_out(self, profile: str, info: PodInfo, node_name: str) -> None:
-        """Have an assumed placement bound."""
-        hooks = [hook for hook in self._hooks[profile] if hook.concerns(info)]
-        if not hooks:
-            self._start(self._binder.bind(info, node_name), info)
-            return
-        node = self._nodes.nodes[self._nodes.rows[node_name]]
-        assert node is not None
-        try:
-            self._binder.reserve(info, node, hooks)
-        except Rejected as rejection:
-            self._start(self._binder.reject(info, rejection), info)
-            return
-        # It may take minutes: others must not wait for it.
-        self._bindings.release()
-        self._tasks.start(self._binder.bind_with(hooks, info, node), name=f"bind {info.key}")
-
-    def _start(self, work: Coroutine[Any, Any, Any], info: PodInfo) -> None:
-        task = self._tasks.start(work, name=f"schedule {info.key}")
-        task.add_done_callback(lambda _: self._bindings.release())
-
-    def _follow_refusal(self, info: PodInfo, refusal: Refusal) -> Coroutine[Any, Any, None]:
-        eviction = refusal.eviction
-        if eviction is not None:
-            outvoted = self._nominate(info, eviction)
-            return self._evict(info, refusal.message, eviction, outvoted)
-        if refusal.keeps_nomination and info.nominated_node:
-            self._nodes.nominate(info, info.nominated_node)
-            return self._writes.tell_refused(info, refusal.message, None)
-        info.nominated_node = ""
-        if "DynamicResources" in refusal.plugins:
-            return self._free_claims(info, refusal.message)
-        return self._writes.tell_refused(info, refusal.message, "")
-
-    async def _free_claims(self, info: PodInfo, message: str) -> None:
-        await self._writes.tell_refused(info, message, "")
-        try:
-            await self._device_claims.free(info)
-        except Refused as error:
-            logger.info("claims of %s not deallocated: %s", info.key, error)
-
-    def _nominate(self, info: PodInfo, eviction: Eviction) -> list[PodInfo]:
-        """Keep the node for the Pod; returns less important ones that it was kept for before."""
-        name = eviction.node_name
-        outvoted = [o for o in self._nodes.nominated.get(name, {}).values() if o.priority < info.priority]
-        for other in outvoted:
-            self._nodes.withdraw(other.uid)
-            other.nominated_node = ""
-        info.nominated_node = name
-        self._nodes.nominate(info, name)
-        return outvoted
-
-    async def _evict(self, info: PodInfo, message: str, eviction: Eviction, outvoted: list[PodInfo]) -> None:
-        self.metrics.preempted(len(eviction.victims))
-        await self._writes.tell_refused(info, message, eviction.node_name)
-        for other in outvoted:
-            await self._writes.clear_nomination(other)
-        try:
-            await self._writes.evict(info, eviction)
-        except Refused as error:
-            logger.warning("making room for %s failed: %s", info.key, error)
-            self._nodes.withdraw(info.uid)
-            self._retry_all()
-            return
-        if outvoted:
-            self._retry_all()
 
 
 def _same_to_us(old: core_v1.Pod, new: core_v1.Pod) -> bool:

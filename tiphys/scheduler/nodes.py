@@ -108,6 +108,12 @@ class NodeTable:
 
     # Nodes
 
+    def node(self, name: str) -> core_v1.Node:
+        """Raises KeyError for an unknown one."""
+        node = self.nodes[self.rows[name]]
+        assert node is not None
+        return node
+
     def set_node(self, node: core_v1.Node) -> None:
         """Add a node, or take over what changed about it."""
         name = node.metadata.name

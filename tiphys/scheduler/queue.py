@@ -90,6 +90,11 @@ class SchedulingQueue:
         entry = self._entries.get(uid)
         return (entry.attempts, entry.since) if entry is not None else None
 
+    def order(self, uid: str) -> int:
+        """Which a Pod is of all those that ever came; the highest for an unknown one."""
+        entry = self._entries.get(uid)
+        return entry.order if entry is not None else self._counter + 1
+
     def take(self, uid: str) -> PodInfo | None:
         """Take a certain Pod out of turn, wherever it waits; None if it is unknown or in flight."""
         if uid in self._in_active:

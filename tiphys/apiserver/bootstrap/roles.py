@@ -211,6 +211,7 @@ CLUSTER_ROLES: Final[Mapping[str, str]] = {
         patch,update core pods/finalizers
         READ resource.k8s.io devicetaintrules
         READ scheduling.k8s.io workloads,podgroups
+        patch,update scheduling.k8s.io podgroups/status
     """,
 }
 
