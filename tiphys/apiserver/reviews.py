@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 
 from tiphys.api import authentication_v1, authorization_v1
 from tiphys.api.scalars import Object
-from tiphys.apiserver import decoding
+from tiphys.apiserver import decoding, negotiation
 from tiphys.apiserver.authentication import Authentication, TokenProblem
 from tiphys.apiserver.authorization import Union
 from tiphys.apiserver.rbac import MASTERS, Rbac, groups_of
@@ -31,8 +31,10 @@ def created(obj: Object) -> Response:
 
 
 def body(context: Context, cls: type[T], group: str) -> T:
-    """The object in the request. Raises BadRequest, Invalid."""
+    """The object in the request. Raises BadRequest, Invalid, NotAcceptable: no table is made of a review."""
     attributes = context.attributes
+    if negotiation.accepted(context.request.headers.get("accept", ""), shapes=False) is None:
+        raise errors.NotAcceptable(negotiation.NOT_ACCEPTABLE.format(", ".join(negotiation.media_types(cls))))
     obj: T = decoding.decode(cls, context.request, f"{group}/v1", cls.__name__, attributes.warnings)
     return obj
 
