@@ -9,8 +9,25 @@ from collections.abc import Container, Iterable, Mapping
 from tiphys.api import core_v1
 from tiphys.kubelet import qos
 from tiphys.machinery import quantity
+from tiphys.machinery.goformat import quote
 
 Refusal = tuple[str, str]
+
+#: Source: Kubernetes docs, "Using sysctls in a Kubernetes Cluster", "Safe and Unsafe Sysctls".
+SAFE_SYSCTLS = frozenset({
+    "kernel.shm_rmid_forced",
+    "net.ipv4.ip_local_port_range",
+    "net.ipv4.ip_local_reserved_ports",
+    "net.ipv4.ip_unprivileged_port_start",
+    "net.ipv4.ping_group_range",
+    "net.ipv4.tcp_fin_timeout",
+    "net.ipv4.tcp_keepalive_intvl",
+    "net.ipv4.tcp_keepalive_probes",
+    "net.ipv4.tcp_keepalive_time",
+    "net.ipv4.tcp_rmem",
+    "net.ipv4.tcp_syncookies",
+    "net.ipv4.tcp_wmem",
+})  # fmt: skip
 
 
 def refusal(
@@ -18,12 +35,24 @@ def refusal(
 ) -> Refusal | None:
     """Reason and message of the Pod's failure; None if it is admitted. ``others`` are the node's running Pods."""
     running = list(others)
+    refused = _sysctls(pod)
+    if refused is not None:
+        return refused
     if node is not None:
         refused = _selector(pod, node)
         if refused is not None:
             return refused
     refused = _resources(pod, running, allocatable)
     return refused if refused is not None else _ports(pod, running)
+
+
+def _sysctls(pod: core_v1.Pod) -> Refusal | None:
+    """What a Pod sets must not reach beyond it."""
+    context = pod.spec.securityContext
+    for sysctl in (context.sysctls if context else None) or ():
+        if sysctl.name.replace("/", ".") not in SAFE_SYSCTLS:
+            return "SysctlForbidden", f"forbidden sysctl: {quote(sysctl.name)} not allowlisted"
+    return None
 
 
 def _resources(pod: core_v1.Pod, running: list[core_v1.Pod], allocatable: Mapping[str, str]) -> Refusal | None:
