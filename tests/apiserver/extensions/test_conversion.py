@@ -1,5 +1,6 @@
 """Versions converted by a webhook, a real one over TLS: writes, reads, lists, watches, failures."""
 
+import asyncio
 import base64
 import ssl
 from collections.abc import AsyncIterator
@@ -11,7 +12,7 @@ import pytest
 from aiohttp import web
 
 from tests.apiserver.extensions.crontabs import CRONTABS, GROUP, define, definition, version
-from tests.apiserver.server import MERGE, Api
+from tests.apiserver.server import MERGE, Api, Lines
 from tests.apiserver.webhooks.server import certificate
 
 V1 = {
@@ -148,3 +149,28 @@ async def test_metadata_is_not_the_webhooks(api: Api, converter: Converter) -> N
     await api.ok("POST", CRONTABS, first("b"))
     status, body = await api.call("GET", f"{SECOND}/b")
     assert status == 500 and "name must not change" in body["message"]
+
+
+@pytest.mark.parametrize("spoil", [{"metadata": {"labels": 5, "name": "a", "namespace": "default"}}, {"metadata": 1}])
+async def test_nonsense_ends_the_watch_that_needs_it_and_no_other(
+    api: Api, converter: Converter, spoil: dict[str, Any]
+) -> None:
+    async with api.watching(CRONTABS) as own:
+        response = await api.raw("GET", SECOND, query={"watch": "true"})
+        assert response.stream is not None
+        async with asyncio.timeout(5):
+            ended = asyncio.create_task(response.stream(Lines()))
+            await asyncio.sleep(0)
+            made = await api.ok("POST", CRONTABS, first())
+            converter.spoil = (
+                spoil | {"metadata": {**spoil["metadata"], "uid": made["metadata"]["uid"]}}
+                if isinstance(spoil["metadata"], dict)
+                else spoil
+            )
+            await api.ok("POST", CRONTABS, first("b"))
+            await ended
+            assert [event["object"]["metadata"]["name"] for event in await own.wait(2)] == ["a", "b"]
+        assert (await api.call("GET", f"{SECOND}/a"))[0] == 500
+        converter.spoil = {}
+        await api.ok("POST", CRONTABS, first("c"))
+        assert [event["object"]["metadata"]["name"] for event in await own.wait(3)] == ["a", "b", "c"]

@@ -231,3 +231,22 @@ async def test_a_change_of_nothing_that_is_served_leaves_watches_alone(api: Api)
         await api.ok("PATCH", f"{CRDS}/crontabs.{GROUP}", {"metadata": {"labels": {"a": "b"}}}, content_type=MERGE)
         await api.ok("POST", CRONTABS, crontab())
         assert [event["type"] for event in await lines.wait(1)] == ["ADDED"]
+
+
+async def test_a_definition_takes_nothing_from_built_in_resources(api: Api) -> None:
+    policies = "/apis/networking.k8s.io/v1/namespaces/default/networkpolicies"
+    made = await api.ok("POST", policies, {"metadata": {"name": "p"}, "spec": {"podSelector": {}}})
+    body = definition(version("v1"), plural="networkpolicies", kind="NetworkPolicy", group="networking.k8s.io")
+    body["metadata"] = {
+        "name": "networkpolicies.networking.k8s.io",
+        "annotations": {"api-approved.kubernetes.io": "unapproved, testing-only"},
+    }
+    await api.ok("POST", CRDS, body)
+    found = await until(api, "networkpolicies.networking.k8s.io", "NamesAccepted", "False")
+    (why,) = (one for one in found["status"]["conditions"] if one["type"] == "NamesAccepted")
+    assert why["message"] == '"NetworkPolicy" is already in use'
+    assert await api.ok("GET", f"{policies}/p") == made
+    again = await api.ok("POST", policies, {"metadata": {"name": "q"}, "spec": {"podSelector": {}}})
+    assert again["spec"]["policyTypes"] == ["Ingress"]
+    await api.ok("DELETE", f"{CRDS}/networkpolicies.networking.k8s.io")
+    assert await api.ok("GET", f"{policies}/p") == made

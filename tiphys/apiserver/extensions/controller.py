@@ -64,11 +64,11 @@ class Definitions:
     async def stop(self) -> None:
         for timer in self._retries:
             timer.cancel()
-        await self._serving.close()
         if self._task is not None:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
+        await self._serving.close()
 
     def _all(self) -> Sequence[Crd]:
         return self._objects.all(GROUP, PLURAL)
@@ -79,7 +79,11 @@ class Definitions:
         self._wake(name)
         if new is not None and self._serving.find(name) is not None:
             # At once, so that who changed a schema is answered when it holds.
-            self._serving.refresh(new)
+            try:
+                self._serving.refresh(new)
+            except Exception:
+                # The cache is telling of a change: it goes on with what was served before, and ``_run`` tries again.
+                log.exception("definition cannot be served as it is now", extra={"definition": name})
 
     def _wake(self, name: str) -> None:
         self._waiting[name] = None

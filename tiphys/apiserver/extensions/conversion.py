@@ -81,10 +81,14 @@ def _converted(answer: Any, uid: str, version: str) -> list[Any]:
         raise _Refused("no response provided")
     if response.get("uid") != uid:
         raise _Refused(f'expected response.uid="{uid}", got "{response.get("uid") or ""}"')
-    result = response.get("result") or {}
-    if result.get("status") != "Success":
-        raise _Refused(result.get("message") or "with no failure message")
-    return list(response.get("convertedObjects") or ())
+    result = response.get("result")
+    said = result if isinstance(result, dict) else {}
+    if said.get("status") != "Success":
+        raise _Refused(said.get("message") or "with no failure message")
+    found = response.get("convertedObjects") or []
+    if not isinstance(found, list):
+        raise _Refused("convertedObjects is no list")
+    return found
 
 
 def _checked(old: dict[str, Any], new: Any, wanted: str, index: int, about: str) -> dict[str, Any]:
@@ -137,7 +141,7 @@ class Conversion:
                 entry.row.strategy.default(stored)
                 objects.append(stored.plain())
             for entry, found in zip(same, await self._webhook.convert(objects, self._row.api_version), strict=True):
-                obj: Any = codec.convert(self._row.cls, found)
+                obj = _typed(self._row, found)
                 obj.metadata.resourceVersion = ""
                 obj.metadata.managedFields = None
                 entry.memo[self._view] = tail_of(codec.encode(obj), self._cut, entry.revision)
@@ -148,4 +152,12 @@ class Conversion:
         if self._row.api_version == self._storage.api_version:
             return value_of(obj)
         found = await self._webhook.convert([obj.plain()], self._storage.api_version)
-        return value_of(codec.convert(self._storage.cls, found[0]))
+        return value_of(_typed(self._storage, found[0]))
+
+
+def _typed(row: Resource, found: dict[str, Any]) -> Any:
+    """What a webhook has made, as an object. Raises UnknownError."""
+    try:
+        return codec.convert(row.cls, found)
+    except codec.DecodeError as problem:
+        raise _failure(f"conversion webhook returned an object that is none: {problem}") from problem

@@ -57,6 +57,11 @@ class ConvertingHub(Hub):
                 await conversion.prepare(entries)
             except errors.StatusError as problem:
                 log.warning("watch ended: %s", problem, extra={"resource": self.cache.row.plural})
-                for watcher in watchers:
-                    if watcher.shaper.view is view:
-                        watcher.close()
+            except Exception:
+                # Others go on being told: a fault in one conversion must not stop the changes of all.
+                log.exception("watch ended: objects cannot be converted", extra={"resource": self.cache.row.plural})
+            else:
+                continue
+            for watcher in watchers:
+                if watcher.shaper.view is view:
+                    watcher.close()

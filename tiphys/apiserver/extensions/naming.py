@@ -11,6 +11,7 @@ import msgspec
 
 from tiphys.api import apiextensions_v1
 from tiphys.machinery.goformat import quote
+from tiphys.resources import table
 
 Crd = apiextensions_v1.CustomResourceDefinition
 Names = apiextensions_v1.CustomResourceDefinitionNames
@@ -40,9 +41,13 @@ def is_true(crd: Crd, kind: str) -> bool:
 
 
 def accepted(crd: Crd, group: Iterable[Crd]) -> tuple[Names, Condition]:
-    """The names that ``crd`` has from now on, and its NamesAccepted; ``group`` are all definitions of its group."""
-    resources: set[str] = set()
-    kinds: set[str] = set()
+    """The names that ``crd`` has from now on, and its NamesAccepted; ``group`` are all definitions of its group.
+
+    What is built in has its names for good: objects of both would be stored in one place.
+    """
+    built_in = [row for row in table.ALL if row.group == crd.spec.group]
+    resources = {name for row in built_in for name in (row.plural, row.singular)}
+    kinds = {row.kind for row in built_in}
     for other in group:
         taken = other.status.acceptedNames
         if taken is not None:

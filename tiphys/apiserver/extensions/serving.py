@@ -18,6 +18,7 @@ from tiphys.apiserver.watch import Hub
 from tiphys.apiserver.webhooks.client import Caller, ClientConfig
 from tiphys.machinery import codec
 from tiphys.machinery.custom import CustomObject
+from tiphys.resources import table
 from tiphys.resources.rules import Resource
 
 #: What discovery says that one can still do with objects of a definition that goes. Objects can be changed too,
@@ -98,6 +99,8 @@ class Serving:
             self._services.cache.remove(there.cache.prefix)
 
     def _made(self, crd: Crd) -> tuple[CustomCache, dict[str, Resource], Resource]:
+        if any(row.storage_resource == (crd.spec.group, crd.spec.names.plural) for row in table.ALL):
+            raise ValueError(f"{crd.metadata.name} is built in")
         rows = {version.name: kinds.row_of(crd, version, self._rules_of) for version in crd.spec.versions}
         stored = next(version.name for version in crd.spec.versions if version.storage)
         storage = rows[stored]
