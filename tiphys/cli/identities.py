@@ -8,6 +8,7 @@ from tiphys.cli import addresses
 from tiphys.cli.cluster import DEFAULT_NAME, Cluster, ClusterConfig
 from tiphys.cli.errors import UserError
 from tiphys.client import Client, HttpTransport
+from tiphys.client.transport import CONNECTIONS
 
 
 def ensure(cluster: Cluster, config: ClusterConfig) -> None:
@@ -51,10 +52,12 @@ def remove_context(cluster: Cluster, target: Path) -> None:
         raise UserError(f'the cluster is gone, but not its context "{context_name(cluster)}": {error}') from error
 
 
-def client(cluster: Cluster, config: ClusterConfig, identity: str, user_agent: str) -> Client:
+def client(
+    cluster: Cluster, config: ClusterConfig, identity: str, user_agent: str, connections: int = CONNECTIONS
+) -> Client:
     """A client as one of the cluster's identities: ``admin``, ``controllers``, ``scheduler``, …"""
     files = pki.Pki(cluster.pki)
     pair = files.pair(identity)
-    transport = HttpTransport(server_url(config), ca=files.ca, cert=pair.cert, key=pair.key)
+    transport = HttpTransport(server_url(config), ca=files.ca, cert=pair.cert, key=pair.key, connections=connections)
     # What stands before the slash becomes the manager of the fields that the component writes.
     return Client(transport, user_agent=f"{user_agent}/tiphys", clock=RealClock())

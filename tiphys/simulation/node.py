@@ -12,6 +12,7 @@ cost what they do and not what they are.
 import asyncio
 import dataclasses
 import ipaddress
+import math
 import random as random_module
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -39,8 +40,6 @@ from tiphys.simulation.pod import SimulatedPod
 LEASE_NAMESPACE = "kube-node-lease"
 RETRY_SECONDS = 0.2
 RETRY_SECONDS_MAX = 7.0
-#: A lease is renewed four times within its duration.
-RENEWALS = 4
 MERGE = "application/merge-patch+json"
 #: From power on until the kubelet runs.
 BOOT_SECONDS = 5.0
@@ -58,6 +57,8 @@ class NodeOptions:
     #: Zones, given to nodes in turn.
     zones: tuple[str, ...] = ()
     lease_seconds: float = 40.0
+    #: The part of that after which a lease is renewed.
+    renewal: float = 0.25
     report_seconds: float = 300.0
     name_prefix: str = "node-"
     #: Where all of them are reached, and the port; without an address each has one of its own, where nobody is.
@@ -67,6 +68,10 @@ class NodeOptions:
     taints: tuple[str, ...] = ()
     #: How many Events of each type all nodes together may write, on average; 0 is without limit.
     events_per_second: float = 0.0
+
+    @property
+    def renew_seconds(self) -> float:
+        return self.lease_seconds * self.renewal
 
 
 class Shared(Protocol):
@@ -138,6 +143,8 @@ class SimulatedNode:
             disk_bytes=100 << 30,
             disk_free_bytes=80 << 30,
         )
+        self._capacity = nodestatus.capacity(self._config, self._facts)
+        self._allocatable = nodestatus.allocatable(self._config, self._capacity)
         self.node = nodestatus.initial_node(self._config, self._facts)
         self._range = ""
         self._taken: set[str] = set()
@@ -151,7 +158,7 @@ class SimulatedNode:
         if self.node.spec.podCIDR:
             self.node_changed(self.node)
         # Real kubelets start at different times; so do ours, lest all leases be renewed at one instant.
-        phase = self._random.random() * self._options.lease_seconds / RENEWALS
+        phase = self._random.random() * self._options.renew_seconds
         self.tasks.start(self._renew_lease(phase), name=f"lease {self.name}")
         self.tasks.start(self._report_often(), name=f"status {self.name}")
         for pod in self._shared.pods_of(self.name):
@@ -201,8 +208,7 @@ class SimulatedNode:
         for problem in behaviour.problems(pod.metadata.annotations):
             self.event(pod, "Warning", "BadSimulation", problem)
         others = [p.pod for p in self.pods.values() if p is not running and p.worker.stage == "active"]
-        allocatable = nodestatus.allocatable(self._config, nodestatus.capacity(self._config, self._facts))
-        refused = admission.refusal(pod, others, allocatable, self.node)
+        refused = admission.refusal(pod, others, self._allocatable, self.node)
         if refused is not None:
             self.event(pod, "Warning", refused[0], refused[1])
             running.post(w.Rejected(*refused))
@@ -290,11 +296,10 @@ class SimulatedNode:
     def _status(self, node: core_v1.Node) -> core_v1.NodeStatus:
         problem = "" if self._range else "container runtime network not ready: the node has no Pod range"
         runtime = RuntimeState(version="0.0.0", network_ready=bool(self._range), network_problem=problem)
-        total = nodestatus.capacity(self._config, self._facts)
         return msgspec.structs.replace(
             node.status,
-            capacity=total,
-            allocatable=nodestatus.allocatable(self._config, total),
+            capacity=self._capacity,
+            allocatable=self._allocatable,
             addresses=nodestatus.addresses(self._config),
             conditions=nodestatus.conditions(node.status.conditions, self._facts, HEALTHY, runtime, self.clock.now()),
             nodeInfo=nodestatus.node_info(self._config, self._facts, runtime),
@@ -308,7 +313,9 @@ class SimulatedNode:
         await self.clock.sleep(phase)
         while True:
             await self._retried(self._renew)
-            await self.clock.sleep(self._options.lease_seconds / RENEWALS)
+            # At whole seconds: those that are renewed together share commits of the store.
+            now = self.clock.monotonic()
+            await self.clock.sleep(max(math.floor(now + self._options.renew_seconds) - now, 0.5))
 
     async def _renew(self) -> None:
         moment = times.format_micro(self.clock.now())
