@@ -65,7 +65,9 @@ def create(kubectl: Kubectl, objects: Iterable[Object]) -> None:
 
 
 def get(kubectl: Kubectl, what: str) -> Object:
-    found: Object = json.loads(kubectl(f"get {what} -o json"))
+    text = kubectl(f"get {what} -o json")
+    # Warnings about what is deprecated stand before it.
+    found: Object = json.loads(text[text.index("{") :])
     return found
 
 

@@ -2,7 +2,7 @@
 
 from tiphys.api import core_v1
 from tiphys.client import Done, Result
-from tiphys.controllers import services
+from tiphys.controllers import services, triggers
 from tiphys.controllers.base import Context, Controller
 from tiphys.controllers.endpoints.desired import MANAGED_BY, MANAGED_BY_LABEL, desired
 from tiphys.controllers.terminating import is_namespace_terminating
@@ -21,6 +21,7 @@ class EndpointsController(Controller):
         self.endpoints = self.informers.of(core_v1.Endpoints)
         self._client = self.client.of(core_v1.Endpoints)
         self._sizes: dict[str, int] = {}
+        self._triggers = triggers.TriggerTimes()
         self.services.add_index("namespace", lambda service: (service.metadata.namespace,))
         self.pods.add_index("namespace", lambda pod: (pod.metadata.namespace,))
         self.services.add_handler(self.enqueue, lambda _, new: self.enqueue(new), self.enqueue)
@@ -44,6 +45,7 @@ class EndpointsController(Controller):
         service, current = self.services.get(key), self.endpoints.get(key)
         if service is None:
             self._sizes.pop(key, None)
+            self._triggers.forget(key)
             await self._remove(current)
             return Done()
         if service.metadata.deletionTimestamp is not None or not services.is_managed(service):
@@ -52,9 +54,11 @@ class EndpointsController(Controller):
         namespace = service.metadata.namespace
         pods = [pod for pod in self.pods.by_index("namespace", namespace) if selector <= pod.metadata.labels.items()]
         self._sizes[key] = len(pods)
+        instant = self._triggers.note(key, service, pods)
         new = desired(service, pods, current)
         if new is None:
             return Done()
+        new.metadata = triggers.stamped(new.metadata, instant)
         try:
             await (self._client.create(new) if current is None else self._client.update(new))
         except errors.Forbidden as error:

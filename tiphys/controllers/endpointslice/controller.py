@@ -2,7 +2,7 @@
 
 from tiphys.api import core_v1, discovery_v1
 from tiphys.client import Done, RequeueAfter, Result
-from tiphys.controllers import services
+from tiphys.controllers import services, triggers
 from tiphys.controllers.base import Context, Controller
 from tiphys.controllers.endpointslice import hints
 from tiphys.controllers.endpointslice.desired import desired
@@ -28,6 +28,7 @@ class EndpointSliceController(Controller):
         self._writer = SliceWriter(self.client, self.slices)
         #: How many endpoints a Service had, and why it had no hints by share.
         self._sizes: dict[str, int] = {}
+        self._triggers = triggers.TriggerTimes()
         self._hint_problems: dict[str, str] = {}
         #: What is known of the nodes' zones; None until it is asked for after a change.
         self._zones: hints.Zones | None = None
@@ -52,6 +53,7 @@ class EndpointSliceController(Controller):
         key = meta.key_of(service)
         self._writer.forget(key)
         self._sizes.pop(key, None)
+        self._triggers.forget(key)
         self._hint_problems.pop(key, None)
 
     def _pod_changed(self, old: core_v1.Pod | None, new: core_v1.Pod | None) -> None:
@@ -102,7 +104,10 @@ class EndpointSliceController(Controller):
         for group, endpoints in groups.items():
             groups[group], problem = hints.with_hints(service, endpoints, self._known_zones())
             self._tell_of_hints(key, service, problem)
+        instant = self._triggers.note(key, service, pods)
         changes = plan(_owner(service), self.slices.by_index("service", key), groups)
+        for found in (*changes.create, *changes.update):
+            found.metadata = triggers.stamped(found.metadata, instant)
         if not changes.empty:
             await self._apply(key, service, changes)
         return Done()
