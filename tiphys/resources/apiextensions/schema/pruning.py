@@ -4,12 +4,16 @@ Source: Kubernetes docs, "Field pruning"; the structural schema's pruning, by be
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
+from tiphys.api import meta_v1
 from tiphys.resources.apiextensions.schema import paths
 from tiphys.resources.apiextensions.schema.paths import EMBEDDED, META_FIELDS, PRESERVE, Schema, child
 
 Clean = Callable[[Any], bool]
+
+#: What the metadata of an embedded object may hold.
+METADATA: Final = frozenset(meta_v1.ObjectMeta.__struct_fields__)
 
 
 def clean(schema: Schema, root: bool = False) -> Clean | None:
@@ -34,7 +38,19 @@ def clean(schema: Schema, root: bool = False) -> Clean | None:
 
 
 def _below(schema: Schema) -> Clean | None:
-    return clean(schema, bool(schema.get(EMBEDDED)))
+    embedded = bool(schema.get(EMBEDDED))
+    found = clean(schema, embedded)
+    return _embedded(found) if embedded else found
+
+
+def _embedded(inner: Clean | None) -> Clean:
+    def check(value: Any) -> bool:
+        metadata = value.get("metadata") if isinstance(value, dict) else None
+        if isinstance(metadata, dict) and not metadata.keys() <= METADATA:
+            return False
+        return inner is None or inner(value)
+
+    return check
 
 
 def _holds_nothing(value: Any) -> bool:
@@ -93,6 +109,8 @@ def _prune_map(schema: Schema, value: dict[str, Any], path: str, dropped: list[s
     open_ended = schema.get("additionalProperties")
     for name in list(value):
         if root and name in META_FIELDS:
+            if name == "metadata" and isinstance(value[name], dict):
+                _prune_metadata(value[name], child(path, name), dropped)
             continue
         sub = known.get(name)
         if sub is None and isinstance(open_ended, dict):
@@ -106,3 +124,10 @@ def _prune_map(schema: Schema, value: dict[str, Any], path: str, dropped: list[s
         else:
             del value[name]
             dropped.append(child(path, name))
+
+
+def _prune_metadata(metadata: dict[str, Any], path: str, dropped: list[str]) -> None:
+    """Of an embedded object; an object's own metadata has a type."""
+    for name in metadata.keys() - METADATA:
+        del metadata[name]
+        dropped.append(child(path, name))
