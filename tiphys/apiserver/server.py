@@ -31,8 +31,9 @@ from tiphys.machinery import codec, errors
 from tiphys.wire.exchange import Handler, Repeated, Request, Response, header_values
 
 KEEPALIVE_SECONDS: Final = 300.0
-# Larger answers are handed over in pieces, so that a slow client does not hold them twice.
-PIECE_BYTES: Final = 256 * 1024
+# Larger answers are handed over in pieces, so that a slow client does not hold them twice. What is encrypted at a time
+# should stay below what the allocator maps and unmaps each time (128 KiB) and in the processor's cache.
+PIECE_BYTES: Final = 64 * 1024
 # Bytes that an upgraded connection may hold unread before its socket is paused.
 UNREAD_BYTES_MAX: Final = 1024 * 1024
 # What a stream may leave for its client to take after it has ended.

@@ -26,6 +26,8 @@ def context_of(config: ApiServerConfig) -> ssl.SSLContext:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     # Tickets hold the client's certificate and cost a third of a handshake; Go's and Python's clients resume nothing.
     context.num_tickets = 0
+    # Clients know what they decrypt fastest: Go's and Python's ask for AES-128, our own order begins with AES-256.
+    context.options &= ~ssl.OP_CIPHER_SERVER_PREFERENCE
     context.set_alpn_protocols(["http/1.1"])
     context.load_cert_chain(config.certificate, config.private_key)
     for authority in filter(None, (config.client_ca, config.requestheader_client_ca)):

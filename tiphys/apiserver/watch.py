@@ -4,7 +4,7 @@ A ``Hub`` listens to one resource's cache. Watchers are kept by what they could
 possibly see (everything, one namespace, one name), so that a change costs
 nothing for those it cannot concern. A frame is made once per form and type and
 the same object is written to every watcher; several changes that are committed
-together reach a watcher in one write.
+together reach a watcher in one write, joined once for all that see the same.
 
 A watcher that does not take its bytes is cut off rather than allowed to hold
 memory. Source: Kubernetes docs, "Kubernetes API Concepts", "Efficient detection
@@ -34,13 +34,15 @@ BEHIND_BYTES = 1024 * 1024
 PIECE_BYTES = 1024 * 1024
 
 
+Likeness = tuple[Shaper, Form, Include]
+
+
 class Watcher:
     """One watch. ``closed`` is resolved when the server or the bound on its buffer ends it."""
 
     __slots__ = (
         "_backlog",
         "_backlog_bytes",
-        "_pending",
         "closed",
         "form",
         "include",
@@ -74,7 +76,6 @@ class Watcher:
         self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.sink: Sink | None = None
         self.tables_sent = False
-        self._pending: list[bytes] = []
         #: What happens while the initial events are still being written; None afterwards.
         self._backlog: list[bytes] | None = []
         self._backlog_bytes = 0
@@ -114,20 +115,23 @@ class Watcher:
         self.tables_sent = True
         return self.shaper.event("ADDED", entry, self.form, self.now(), self.include, first)
 
-    def take(self, change: Change) -> None:
-        """Note a change; ``flush`` sends it."""
-        if change.revision > self.revision:
-            frame = self.frame(change)
-            if frame is not None:
-                self._pending.append(frame)
+    @property
+    def likeness(self) -> Likeness | None:
+        """Watchers of one place that have the same one see the same; None if this one may see something else."""
+        # The first table of a stream is another than those behind it.
+        alike = self.matcher.empty and self.form.shape != "Table"
+        return (self.shaper, self.form, self.include) if alike else None
 
-    def flush(self, buffer_bytes_max: int) -> int:
-        """Hand over what was noted; cut the watcher off if too much waits for it. How many bytes wait."""
-        pending = self._pending
-        if not pending:
+    def taken(self, changes: Sequence[Change]) -> bytes:
+        """What these changes are for this watcher, as one text."""
+        frames = [self.frame(change) for change in changes if change.revision > self.revision]
+        pending = [frame for frame in frames if frame is not None]
+        return pending[0] if len(pending) == 1 else b"".join(pending)
+
+    def hand_over(self, data: bytes, buffer_bytes_max: int) -> int:
+        """Send ``data``; cut the watcher off if too much waits for it. How many bytes wait."""
+        if not data:
             return 0
-        data = pending[0] if len(pending) == 1 else b"".join(pending)
-        self._pending = []
         if self._backlog is not None:
             self._backlog.append(data)
             self._backlog_bytes += len(data)
@@ -209,12 +213,20 @@ class Hub:
             for watcher in watchers:
                 watcher.close()
 
-    def _tell(self, watcher: Watcher, changes: Sequence[Change], buffer_bytes_max: int) -> int:
-        """Send ``changes``. A fault in making a frame (a column, a conversion) ends that watch, not the others."""
+    def _tell(self, watcher: Watcher, changes: Sequence[Change], made: dict[Likeness, bytes]) -> int:
+        """Send ``changes``; ``made`` keeps their text for those who see the same.
+
+        A fault in making a frame (a column, a conversion) ends that watch, not the others.
+        """
         try:
-            for change in changes:
-                watcher.take(change)
-            return watcher.flush(buffer_bytes_max)
+            # Who has joined meanwhile has seen some of them already.
+            likeness = watcher.likeness if watcher.revision < changes[0].revision else None
+            if likeness is None:
+                return watcher.hand_over(watcher.taken(changes), self._share)
+            data = made.get(likeness)
+            if data is None:
+                data = made[likeness] = watcher.taken(changes)
+            return watcher.hand_over(data, self._share)
         except Exception:
             log.exception("watch event could not be made", extra={"resource": self.cache.row.plural})
             watcher.close()
@@ -235,7 +247,7 @@ class Hub:
         """Tell watchers what they have not been told yet. Bookmarks must come behind it."""
         places = self._places
         changes, self._undelivered = self._undelivered, []
-        touched: dict[Watcher, list[Change]] = {}
+        touched: dict[tuple[str, str], list[Change]] = {}
         for change in changes:
             entry = change.new or change.old
             if entry is None:
@@ -243,11 +255,14 @@ class Hub:
             namespace, name = entry.namespace, entry.name
             # A dict, not a set: a cluster-scoped object's places coincide.
             for place in {("", ""): 0, (namespace, ""): 0, ("", name): 0, (namespace, name): 0}:
-                for watcher in places.get(place, ()):
-                    touched.setdefault(watcher, []).append(change)
-        limit = self._share
-        waiting = [self._tell(watcher, theirs, limit) for watcher, theirs in touched.items()]
-        self.told += sum(map(len, touched.values()))
+                if place in places:
+                    touched.setdefault(place, []).append(change)
+        waiting: list[int] = []
+        for place, theirs in touched.items():
+            made: dict[Likeness, bytes] = {}
+            watchers = list(places[place])
+            waiting += [self._tell(watcher, theirs, made) for watcher in watchers]
+            self.told += len(theirs) * len(watchers)
         behind = sum(size > BEHIND_BYTES for size in waiting)
         # One slow watcher may take its time, a crowd of them may not hold the memory of a crowd.
         self._share = (
