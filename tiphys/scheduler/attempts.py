@@ -12,6 +12,8 @@ from tiphys.scheduler.binding import Binder
 from tiphys.scheduler.classes import Classes
 from tiphys.scheduler.cycle import Placement, Refusal, decide, decide_nominated
 from tiphys.scheduler.deviceclaims import DeviceClaims
+from tiphys.scheduler.extended import decide_extended
+from tiphys.scheduler.extenders import Extender, ExtenderError
 from tiphys.scheduler.gangs import Gang, Gangs
 from tiphys.scheduler.hooks import Hook, Rejected
 from tiphys.scheduler.metrics import Metrics
@@ -21,7 +23,7 @@ from tiphys.scheduler.preemption import Budgets, Eviction
 from tiphys.scheduler.profiles import Profile
 from tiphys.scheduler.queue import SchedulingQueue
 from tiphys.scheduler.slots import Slots
-from tiphys.scheduler.writes import Refused, Writes
+from tiphys.scheduler.writes import SCHEDULER_ERROR, Refused, Writes
 
 logger = logging.getLogger(__name__)
 
@@ -65,8 +67,26 @@ class Attempts:
         else:
             self._schedule_gang(info, gang)
 
+    async def attempt_extended(self, info: PodInfo, extenders: Sequence[Extender]) -> None:
+        """The same for a Pod that concerns extenders; the next decision waits for their answers."""
+        profile = self.profiles[info.pod.spec.schedulerName or ""]
+        began = self.clock.monotonic()
+        info.nominated_node = self.nodes.withdraw(info.uid)
+        pod_class = self.classes[profile.name].of(info)
+        try:
+            decision = await decide_extended(info, pod_class, self.nodes, self.budgets, profile.preempts, extenders)
+        except ExtenderError as error:
+            self.metrics.attempted(profile.name, "error", self.clock.monotonic() - began)
+            self.queue.failed(info.uid, self.clock.monotonic())
+            self._start(self.writes.tell_refused(info, str(error), "", SCHEDULER_ERROR), info)
+            return
+        self._counted(profile, decision, began)
+        self._follow(info, decision)
+
     def _schedule(self, info: PodInfo) -> None:
-        decision = self._decide(info)
+        self._follow(info, self._decide(info))
+
+    def _follow(self, info: PodInfo, decision: Placement | Refusal) -> None:
         match decision:
             case Placement(node_name):
                 try:
@@ -89,9 +109,12 @@ class Attempts:
             decision = decide_nominated(info, pod_class, self.nodes, info.nominated_node)
         if decision is None:
             decision = decide(info, pod_class, self.nodes, self.budgets, profile.preempts)
+        self._counted(profile, decision, began)
+        return decision
+
+    def _counted(self, profile: Profile, decision: Placement | Refusal, began: float) -> None:
         result = "scheduled" if isinstance(decision, Placement) else "unschedulable"
         self.metrics.attempted(profile.name, result, self.clock.monotonic() - began)
-        return decision
 
     def _take(self, info: PodInfo, node_name: str) -> list[Hook]:
         """Assume a placement and reserve what it needs. Raises Rejected; the placement stays assumed all the same."""

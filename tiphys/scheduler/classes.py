@@ -172,12 +172,15 @@ class PodClass:
                 total += plugin.weight * normalized
         return total
 
-    def refusals(self) -> "Refusals":
-        """Why each node is refused; for use where none is feasible."""
+    def refusals(self, by_others: Rows | None = None) -> "Refusals":
+        """Why each node is refused; for use where none is feasible, but for those that are refused ``by_others``."""
         nodes = self._nodes
         self._catch_up_on_reasons()
         found = self._refusals.copy()
         left = np.flatnonzero(self._feasible)
+        if by_others is not None:
+            left = np.setdiff1d(left, by_others)
+            found.seen += len(by_others)
         every = np.arange(nodes.height)
         for plugin in self.placing if len(left) else ():
             fits = plugin.filter(self.info, nodes, every)

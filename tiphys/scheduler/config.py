@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from tiphys.scheduler.extenders import ExtenderConfig
 from tiphys.scheduler.profiles import Profile
 
 
@@ -16,3 +17,4 @@ class Config:
     unschedulable_seconds_max: float = 300.0
     #: Bindings under way at once.
     bindings_max: int = 64
+    extenders: tuple[ExtenderConfig, ...] = ()

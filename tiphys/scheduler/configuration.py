@@ -16,7 +16,9 @@ Source: Kubernetes docs, "Scheduler Configuration"; "kube-scheduler Configuratio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from tiphys.machinery.times import parse_duration
 from tiphys.scheduler.config import Config
+from tiphys.scheduler.extenders import TIMEOUT_SECONDS, ExtenderConfig
 from tiphys.scheduler.functions import HOOK_POINTS, FunctionHook, FunctionPlugin, imported
 from tiphys.scheduler.plugins.dynamic_resources import Devices, DynamicResources
 from tiphys.scheduler.plugins.inter_pod_affinity import InterPodAffinity
@@ -50,6 +52,7 @@ class Known(NamedTuple):
     groups: Groups | None
     volumes: Volumes | None
     devices: Devices | None
+    ignored: frozenset[str]
 
 
 class ConfigurationError(ValueError):
@@ -61,7 +64,10 @@ def configured(document: Object) -> Config:
     if (document.get("apiVersion"), document.get("kind")) != (API_VERSION, KIND):
         raise ConfigurationError(f"apiVersion, kind: Unsupported value: must be {API_VERSION}, {KIND}")
     profiles = document.get("profiles") or [{}]
-    made = tuple(_profile(f"profiles[{number}]", profile) for number, profile in enumerate(profiles))
+    made = tuple(
+        _profile(f"profiles[{number}]", profile, _ignored_by_scheduler(document))
+        for number, profile in enumerate(profiles)
+    )
     names = [profile.name for profile in made]
     for number, name in enumerate(names):
         if name in names[:number]:
@@ -74,7 +80,47 @@ def configured(document: Object) -> Config:
         raise ConfigurationError(
             f"podMaxBackoffSeconds: Invalid value: {longest}: must be greater than or equal to PodInitialBackoffSeconds"
         )
-    return Config(profiles=made, backoff_seconds_min=float(initial), backoff_seconds_max=float(longest))
+    extenders = tuple(_extender(f"extenders[{i}]", each) for i, each in enumerate(document.get("extenders") or ()))
+    if sum(bool(extender.bind_verb) for extender in extenders) > 1:
+        raise ConfigurationError(
+            f"extenders: Invalid value: found {len(extenders)} extenders implementing bind: only one is allowed"
+        )
+    return Config(
+        profiles=made, extenders=extenders, backoff_seconds_min=float(initial), backoff_seconds_max=float(longest)
+    )
+
+
+def _extender(path: str, found: Object) -> ExtenderConfig:
+    if not found.get("urlPrefix"):
+        raise ConfigurationError(f"{path}.urlPrefix: Required value")
+    weight = int(found.get("weight") or 0)
+    if found.get("prioritizeVerb") and weight <= 0:
+        raise ConfigurationError(f"{path}.weight: Invalid value: {weight}: must have a positive weight applied to it")
+    resources = found.get("managedResources") or ()
+    return ExtenderConfig(
+        url=found["urlPrefix"],
+        filter_verb=found.get("filterVerb") or "",
+        prioritize_verb=found.get("prioritizeVerb") or "",
+        preempt_verb=found.get("preemptVerb") or "",
+        bind_verb=found.get("bindVerb") or "",
+        weight=weight,
+        https=bool(found.get("enableHTTPS")),
+        tls=found.get("tlsConfig") or {},
+        timeout_seconds=parse_duration(found.get("httpTimeout") or "0s") or TIMEOUT_SECONDS,
+        knows_nodes=bool(found.get("nodeCacheCapable")),
+        resources=frozenset(resource["name"] for resource in resources),
+        ignorable=bool(found.get("ignorable")),
+    )
+
+
+def _ignored_by_scheduler(document: Object) -> frozenset[str]:
+    """Resources that an extender alone judges."""
+    return frozenset(
+        resource["name"]
+        for extender in document.get("extenders") or ()
+        for resource in extender.get("managedResources") or ()
+        if resource.get("ignoredByScheduler")
+    )
 
 
 def _positive(document: Object, name: str, default: int) -> int:
@@ -84,7 +130,7 @@ def _positive(document: Object, name: str, default: int) -> int:
     return found
 
 
-def _profile(path: str, profile: Object) -> Profile:
+def _profile(path: str, profile: Object, ignored: frozenset[str]) -> Profile:
     plugins = profile.get("plugins") or {}
     arguments = _arguments(path, profile.get("pluginConfig") or [])
     for point in plugins:
@@ -92,7 +138,7 @@ def _profile(path: str, profile: Object) -> Profile:
             raise ConfigurationError(f"{path}.plugins.{point}: Unknown extension point")
 
     def make(groups: Groups | None, volumes: Volumes | None, devices: Devices | None = None) -> Sequence[Plugin]:
-        return _plugins(f"{path}.plugins", plugins, arguments, Known(groups, volumes, devices))
+        return _plugins(f"{path}.plugins", plugins, arguments, Known(groups, volumes, devices, ignored))
 
     # Once now, so that mistakes are told when the file is read.
     make(None, None)
@@ -174,7 +220,7 @@ def _own(path: str, points: Object) -> list[Plugin]:
 def _made(cls: Callable[[], Plugin], arguments: Mapping[str, Object], known: "Known") -> Plugin:
     args: Object = arguments.get(cls().name) or {}
     if cls is NodeResourcesFit:
-        return NodeResourcesFit(_strategy(args.get("scoringStrategy") or {}), _ignored(args))
+        return NodeResourcesFit(_strategy(args.get("scoringStrategy") or {}), _ignored(args, known.ignored))
     if cls is NodeResourcesBalancedAllocation:
         resources = [resource["name"] for resource in args.get("resources") or ()]
         return NodeResourcesBalancedAllocation(resources or ("cpu", "memory"))
@@ -190,8 +236,9 @@ def _made(cls: Callable[[], Plugin], arguments: Mapping[str, Object], known: "Kn
     return cls(known.volumes) if cls in OVER_VOLUMES else cls()
 
 
-def _ignored(args: Object) -> Ignored:
-    return Ignored(frozenset(args.get("ignoredResources") or ()), frozenset(args.get("ignoredResourceGroups") or ()))
+def _ignored(args: Object, more: frozenset[str]) -> Ignored:
+    named = frozenset(args.get("ignoredResources") or ())
+    return Ignored(named | more, frozenset(args.get("ignoredResourceGroups") or ()))
 
 
 def _strategy(found: Object) -> Strategy:

@@ -22,6 +22,8 @@ from tiphys.scheduler.cluster import InformedVolumes, follow_budgets, follow_nam
 from tiphys.scheduler.config import Config
 from tiphys.scheduler.deviceclaims import DeviceClaims, InformedDevices
 from tiphys.scheduler.events import ClusterEvent, NodeChanged, PodGone, PodPlaced
+from tiphys.scheduler.extended import Extenders
+from tiphys.scheduler.extenders import Extender
 from tiphys.scheduler.gangs import Gangs
 from tiphys.scheduler.groups import Groups
 from tiphys.scheduler.held import Held
@@ -44,7 +46,8 @@ class Scheduler:
         self._config = config
         self._clock = clock
         self._informers = informers
-        self._writes = Writes(client, clock, random, config.profiles[0].name)
+        self._extenders = Extenders([Extender(each) for each in config.extenders])
+        self._writes = Writes(client, clock, random, config.profiles[0].name, self._extenders)
         self._nodes = NodeTable()
         self._queue = SchedulingQueue(config)
         self.metrics = Metrics(self._pending)
@@ -100,6 +103,7 @@ class Scheduler:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._tasks.close()
+        await self._extenders.close()
         await self._writes.recorder.__aexit__(kind, error, trace)
 
     async def wait(self) -> None:
@@ -241,6 +245,7 @@ class Scheduler:
     # Scheduling
 
     async def _run(self) -> None:
+        extended = bool(self._config.extenders)
         while True:
             self._wake.clear()
             self._queue.tick(self._clock.monotonic())
@@ -249,7 +254,10 @@ class Scheduler:
                 if info is None:
                     break
                 await self._bindings.acquire()
-                self._attempts.attempt(info)
+                if extended and (asked := self._extenders.of(info)):
+                    await self._attempts.attempt_extended(info, asked)
+                else:
+                    self._attempts.attempt(info)
             if self._queue.has_active:
                 await asyncio.sleep(0)
             else:

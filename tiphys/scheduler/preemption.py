@@ -95,10 +95,10 @@ def may_preempt(info: PodInfo, nodes: NodeTable, nominated_node: str) -> str:
     return ""
 
 
-def evicting(
+def evictions(
     info: PodInfo, pod_class: PodClass, nodes: NodeTable, resolvable: Rows, budgets: Budgets
-) -> Eviction | Mapping[str, int] | str:
-    """The best eviction, or how many nodes are ruled out why, or why it was not tried."""
+) -> Sequence[Eviction] | Mapping[str, int] | str:
+    """What could be evicted, never nothing; or how many nodes are ruled out why, or why it was not tried."""
     if refusal := may_preempt(info, nodes, info.nominated_node):
         return refusal
     if len(resolvable):
@@ -106,11 +106,16 @@ def evicting(
         rows = np.concatenate((resolvable[start:], resolvable[:start]))
         candidates = _candidates(pod_class, nodes, rows, budgets)
         if candidates:
-            return min(candidates, key=attrgetter("cost"))
+            return candidates
     reasons = Counter({NOT_HELPFUL: len(nodes) - len(resolvable)} if len(nodes) > len(resolvable) else {})
     for row in resolvable.tolist():
         reasons.update(pod_class.memo[row])
     return reasons
+
+
+def best(candidates: Sequence[Eviction]) -> Eviction:
+    """The one that does least harm."""
+    return min(candidates, key=attrgetter("cost"))
 
 
 def _candidates(pod_class: PodClass, nodes: NodeTable, rows: Rows, budgets: Budgets) -> list[Eviction]:
@@ -131,7 +136,7 @@ def _candidates(pod_class: PodClass, nodes: NodeTable, rows: Rows, budgets: Budg
             kinds[row] = _CANDIDATE if isinstance(found, Eviction) else _HOPELESS
 
 
-def _cost(victims: Sequence[PodInfo], violations: int) -> Cost:
+def cost_of(victims: Sequence[PodInfo], violations: int) -> Cost:
     """Budgets kept come first, then less important and fewer victims, then those that started last."""
     highest = victims[0].priority
     earliest = min(info.started or "9" for info in victims if info.priority == highest)
@@ -165,4 +170,4 @@ def victims_on(pod_class: PodClass, nodes: NodeTable, row: int, budgets: Budgets
         return [NO_VICTIMS]
     victims.sort(key=importance)
     violations = sum(victim.uid in violating for victim in victims)
-    return Eviction(nodes.name(row), tuple(victims), violations, _cost(victims, violations))
+    return Eviction(nodes.name(row), tuple(victims), violations, cost_of(victims, violations))

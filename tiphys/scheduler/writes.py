@@ -11,11 +11,13 @@ from tiphys.client import Client, Recorder
 from tiphys.machinery import codec, errors
 from tiphys.machinery.conditions import find_condition
 from tiphys.machinery.times import format_time
+from tiphys.scheduler.extended import Extenders
+from tiphys.scheduler.extenders import ExtenderError
 from tiphys.scheduler.pods import PodInfo
 from tiphys.scheduler.preemption import Eviction
 
 logger = logging.getLogger(__name__)
-Refused = (errors.StatusError, ConnectionError)
+Refused = (errors.StatusError, ConnectionError, ExtenderError)
 #: Why a Pod is not scheduled: no node would do, or it could not be carried out.
 UNSCHEDULABLE, SCHEDULER_ERROR = "Unschedulable", "SchedulerError"
 
@@ -23,19 +25,25 @@ UNSCHEDULABLE, SCHEDULER_ERROR = "Unschedulable", "SchedulerError"
 class Writes:
     """One per scheduler; decides nothing."""
 
-    def __init__(self, client: Client, clock: Clock, random: Random, component: str) -> None:
+    def __init__(
+        self, client: Client, clock: Clock, random: Random, component: str, extenders: Extenders | None = None
+    ) -> None:
         self._clock = clock
+        self._extenders = extenders or Extenders(())
         self._pods = client.of(core_v1.Pod)
         self.recorder = Recorder(client, clock, Ids(random), component=component)
 
     async def bind(self, info: PodInfo, node_name: str) -> None:
-        """Raises StatusError or ConnectionError if the Pod has not got the node."""
+        """Raises one of ``Refused`` if the Pod has not got the node."""
         meta = info.pod.metadata
-        binding = core_v1.Binding(
-            metadata=meta_v1.ObjectMeta(name=meta.name, namespace=meta.namespace, uid=meta.uid),
-            target=core_v1.ObjectReference(kind="Node", name=node_name),
-        )
-        await self._pods.create_subresource(meta.name, meta.namespace, "binding", binding)
+        if (extender := self._extenders.binder_of(info)) is not None:
+            await extender.bind(info, node_name)
+        else:
+            binding = core_v1.Binding(
+                metadata=meta_v1.ObjectMeta(name=meta.name, namespace=meta.namespace, uid=meta.uid),
+                target=core_v1.ObjectReference(kind="Node", name=node_name),
+            )
+            await self._pods.create_subresource(meta.name, meta.namespace, "binding", binding)
         message = f"Successfully assigned {info.key} to {node_name}"
         self.recorder.event(info.pod, "Normal", "Scheduled", message)
 
