@@ -26,6 +26,7 @@ from tiphys.api import core_v1
 from tiphys.client import Client
 from tiphys.simulation.node import NodeOptions, SimulatedNode
 from tiphys.testing import expect, manifests
+from tiphys.testing.deadline import Deadline
 from tiphys.testing.loop import VirtualLoop
 from tiphys.testing.machine import Machine, Options, template
 from tiphys.testing.manifests import Manifest
@@ -134,7 +135,14 @@ class Cluster:
         ``exists``, ``gone`` or a function of the object; in place of a reference there may be a function of
         nothing. AssertionError, with the object and its Events, if it does not come true ``within`` the time.
         """
-        return self.run(self._until_deadline(reference, wanted, manifests.seconds(within)))
+        deadline = Deadline(self._loop, manifests.seconds(within), self._serving)
+        self._loop.heartbeats.stir(self._loop.elapsed)
+        try:
+            if callable(reference):
+                return self._until_true(reference, deadline)
+            return self._run(self._until(reference, wanted, deadline))
+        finally:
+            deadline.close()
 
     @contextmanager
     def until(
@@ -144,32 +152,29 @@ class Cluster:
         yield
         self.advance_until(reference, wanted, within=within)
 
-    async def _until_deadline(self, reference: str | Callable[[], Any], wanted: expect.Wanted, within: float) -> Any:
-        deadline = self._loop.elapsed + within
-        # Time must not jump past the deadline.
-        timer = self._loop.call_at(deadline, lambda: None)
-        try:
-            return await self._until(reference, wanted, deadline)
-        finally:
-            timer.cancel()
+    def _until_true(self, function: Callable[[], Any], deadline: Deadline) -> Any:
+        """In the test's own thread, so that the function may use the cluster and wait for others."""
+        self._run(self._loop.idle())
+        while not (value := function()):
+            self._machine.check()
+            if deadline.is_over:
+                raise AssertionError(self._run(self._disappointment(function, "true")))
+            self._run(deadline.step())
+        return value
 
-    async def _until(self, reference: str | Callable[[], Any], wanted: expect.Wanted, deadline: float) -> Any:
+    async def _until(self, reference: str, wanted: expect.Wanted, deadline: Deadline) -> Any:
         await self._loop.idle()
         seen = -1
         while True:
-            revision = self._machine.store.revision
-            if callable(reference):
-                if value := reference():
-                    return value
-            elif revision != seen:
-                seen = revision
+            if self._machine.store.revision != seen:
+                seen = self._machine.store.revision
                 so, obj = await self._objects.is_so(reference, wanted)
                 if so:
                     return obj
             self._machine.check()
-            if self._loop.elapsed >= deadline:
+            if deadline.is_over:
                 raise AssertionError(await self._disappointment(reference, wanted))
-            await self._loop.step()
+            await deadline.step()
 
     async def _disappointment(self, reference: str | Callable[[], Any], wanted: expect.Wanted) -> str:
         head = f"at {self.now:%Y-%m-%d %H:%M:%S} virtual time (seed {self.seed!r}), {reference} is not {wanted}"
@@ -180,6 +185,9 @@ class Cluster:
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine in the cluster's virtual time and return its result."""
         self._loop.heartbeats.stir(self._loop.elapsed)
+        return self._run(work)
+
+    def _run(self, work: Coroutine[Any, Any, T]) -> T:
         if self._serving is not None:
             return self._serving.run(work)
         return self._loop.run_until_complete(work)

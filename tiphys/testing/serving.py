@@ -25,6 +25,7 @@ T = TypeVar("T")
 
 ADMIN = UserInfo("kubernetes-admin", groups=("system:masters", "system:authenticated"))
 HOST = "127.0.0.1"
+LULL_SECONDS = 0.03
 
 
 class Serving:
@@ -36,6 +37,8 @@ class Serving:
         self._directory = tempfile.TemporaryDirectory(prefix="tiphys-testing-")
         self._thread = threading.Thread(target=loop.run_forever, name="simulated cluster", daemon=True)
         self._listener: Listener | None = None
+        #: Requests from outside so far.
+        self._asked = 0
         self.url = ""
         self.kubeconfig = Path(self._directory.name) / "kubeconfig"
 
@@ -43,8 +46,9 @@ class Serving:
         """Return once it listens and the kubeconfig is written."""
         directory = Path(self._directory.name)
         files = pki.ensure(directory / "pki", pki.PkiOptions("simulated"), RealClock())
-        self._thread.start()
+        # Before anything runs in it: time would jump as soon as nobody looks.
         self._loop.paced = True
+        self._thread.start()
         self.run(self._listen(files))
         kubeconfig.merge(self.kubeconfig, "simulated", kubeconfig.Access.of(self.url, files.ca, files.admin))
 
@@ -65,12 +69,20 @@ class Serving:
 
         Certificates are of the machine's time and the server lives in another, so its own check would refuse them.
         """
+        self._asked += 1
         if request.peer_certificate is not None:
             request = replace(request, user=ADMIN)
         return await self._machine.door(request)
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+    async def lull(self) -> None:
+        """Return once nobody outside has asked for anything for a moment: they think while no time passes here."""
+        seen = -1
+        while seen != self._asked:
+            seen = self._asked
+            await asyncio.sleep(LULL_SECONDS)
 
     def close(self) -> None:
         """End connections and the thread; idempotent."""
