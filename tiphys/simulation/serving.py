@@ -54,7 +54,7 @@ class Serving:
         self._nodes = nodes
         self._metrics = Metrics(nodes)
         self._contexts: dict[str, ssl.SSLContext] = {}
-        self._runner = web.ServerRunner(web.Server(self._handle), shutdown_timeout=1.0)
+        self._runner = web.ServerRunner(web.Server(self._handle), shutdown_timeout=1.0, access_log=None)
 
     async def __aenter__(self) -> "Serving":
         await self._runner.setup()

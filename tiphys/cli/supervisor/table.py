@@ -5,6 +5,7 @@ imported by the supervisor before it forks, so that all processes share them.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from tiphys.cli.cluster import Cluster, ClusterConfig
 from tiphys.cli.supervisor.loop import Row
@@ -42,4 +43,8 @@ def rows(config: ClusterConfig) -> Mapping[str, Row]:
     real = () if config.simulate else ("spawner", "runtime", "node")
     simulated = ("nodes",) if config.nodes else ()
     wanted = {"apiserver", "controllers", *real, *simulated}
-    return {name: row for name, row in ROWS.items() if name in wanted}
+    found = {name: row for name, row in ROWS.items() if name in wanted}
+    if real and simulated:
+        # The real node comes first: its range is the first of the cluster's, in which DNS answers.
+        found["nodes"] = replace(found["nodes"], after=("apiserver", "node"))
+    return found
