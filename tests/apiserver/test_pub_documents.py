@@ -13,7 +13,7 @@ from tiphys.apiserver import ApiServer, ApiServerConfig, security
 from tiphys.apiserver.aggregation.catalog import Published
 from tiphys.apiserver.bootstrap import policy
 from tiphys.apiserver.discovery import aggregated_version
-from tiphys.apiserver.health import healthy, report
+from tiphys.apiserver.health import Health, report
 from tiphys.apiserver.openapi.serve import document
 from tiphys.resources import table
 from tiphys.store.memory import MemoryStore
@@ -231,3 +231,10 @@ def test_policy_is_well_formed() -> None:
         for rule in role.rules or ():
             assert rule.verbs
             assert bool(rule.nonResourceURLs) != bool(rule.apiGroups and rule.resources)
+
+
+async def test_a_check_that_recovers_is_shown_so() -> None:
+    health = Health({}, {})
+    for found in ("", "broken", ""):
+        await health._run("livez", "flaky", lambda found=found: found)  # type: ignore[misc]
+    assert 'kubernetes_healthcheck{name="flaky",type="livez"} 1' in list(health._lines())

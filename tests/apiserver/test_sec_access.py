@@ -394,3 +394,33 @@ async def test_who_may_delete_may_not_yet_do_so_unread(secure: Secure) -> None:
     assert status == 403
     assert 'cannot unsafe-delete-ignore-read-errors resource "configmaps"' in found["message"]
     assert (await secure.call("DELETE", f"{maps}/a", unsafe))[0] == 422
+
+
+async def test_nodes_offer_their_own_devices_and_write_little_of_claims(secure: Secure) -> None:
+    node = as_user("system:node:n1", "system:nodes")
+    await secure.add_node("n1")
+    slices = "/apis/resource.k8s.io/v1/resourceslices"
+    body = {"metadata": {"generateName": "s-"}, "spec": {"driver": "d.example.com", "pool": {"name": "p"}}}
+    body["spec"]["pool"] |= {"resourceSliceCount": 1}
+    for name, code in (("n2", 403), ("n1", 201)):
+        body["spec"]["nodeName"] = name
+        status, found = await secure.call("POST", slices, body, headers=node)
+        assert status == code, found
+        if code == 403:
+            assert "can only create ResourceSlice with the same NodeName as the requesting node" in found["message"]
+
+    claims = "/api/v1/namespaces/default/persistentvolumeclaims"
+    spec = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}, "storageClassName": ""}
+    await secure.ok("POST", claims, {"metadata": {"name": "c"}, "spec": spec})
+    volume = {"name": "v", "persistentVolumeClaim": {"claimName": "c"}}
+    await secure.add_pod("a", "n1", volumes=[volume])
+    merge = {**node, "Content-Type": "application/merge-patch+json"}
+    allowed = {"status": {"capacity": {"storage": "2Gi"}}}
+    assert (await secure.call("PATCH", f"{claims}/c/status", allowed, headers=merge))[0] == 200
+    status, found = await secure.call("PATCH", f"{claims}/c/status", {"status": {"phase": "Bound"}}, headers=merge)
+    assert status == 403
+    assert "is not allowed to update fields other than" in found["message"]
+    chosen = {"status": {"resourceClaimStatuses": [{"name": "x", "resourceClaimName": "other"}]}}
+    status, found = await secure.call("PATCH", "/api/v1/namespaces/default/pods/a/status", chosen, headers=merge)
+    assert status == 403
+    assert 'node "n1" cannot update resource claim statuses' in found["message"]

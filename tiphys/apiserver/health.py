@@ -81,6 +81,8 @@ class Health:
             "readyz": {**base, **ready, "informer-sync": started, **begun, "shutdown": leaving},
         }
         self._outcomes: Counter[tuple[str, str, str]] = Counter()
+        #: By endpoint and check.
+        self._latest: dict[tuple[str, str], str] = {}
 
     def routes(self) -> list[RawRoute]:
         found = [RawRoute("/metrics/slis", self._slis)]
@@ -112,7 +114,8 @@ class Health:
     async def _run(self, name: str, check: str, run: Check) -> str:
         problem = run()
         found = problem if isinstance(problem, str) else await problem
-        self._outcomes[name, check, "error" if found else "success"] += 1
+        outcome = self._latest[name, check] = "error" if found else "success"
+        self._outcomes[name, check, outcome] += 1
         return found
 
     async def _slis(self, context: Context) -> Response:
@@ -125,8 +128,7 @@ class Health:
     def _lines(self) -> Iterator[str]:
         name = "kubernetes_healthcheck"
         yield from head(name, "gauge", "Whether a check passes.")
-        latest = {(endpoint, check): outcome for endpoint, check, outcome in self._outcomes}
-        for (endpoint, check), outcome in sorted(latest.items()):
+        for (endpoint, check), outcome in sorted(self._latest.items()):
             yield f'{name}{{name="{check}",type="{endpoint}"}} {int(outcome == "success")}'
         name = "kubernetes_healthchecks_total"
         yield from head(name, "counter", "Results of checks.")

@@ -38,6 +38,9 @@ class Watched:
                 "a configuration file has changed and cannot be used",
                 extra={"path": str(self._path), "problem": str(problem)},
             )
+        except Exception:
+            # The other files are followed all the same, and this one when it is mended.
+            log.exception("a configuration file has changed and cannot be used", extra={"path": str(self._path)})
 
     def _read(self) -> bytes | None:
         try:

@@ -223,6 +223,38 @@ async def test_files_are_turned_over_by_size(tmp_path: Path, compress: bool) -> 
     assert {stat.S_IMODE(each.stat().st_mode) for each in kept} == {0o600}
 
 
+async def test_a_log_that_cannot_be_turned_over_goes_on(tmp_path: Path) -> None:
+    path = tmp_path / "audit.log"
+    file = LogFile(str(path), Hours(), size_megabytes_max=1)
+    moved = tmp_path / "moved"
+    file.write(b"x" * 1_100_000)
+    path.rename(moved)
+    file.write(b"first\n")
+    file.write(b"second\n")
+    await file.close()
+    assert moved.read_bytes().endswith(b"first\nsecond\n")
+
+
+async def test_a_batch_that_is_on_its_way_at_the_end_is_not_lost() -> None:
+    sent: list[Sequence[bytes]] = []
+    begun = asyncio.Event()
+
+    async def send(lines: Sequence[bytes]) -> None:
+        if not begun.is_set():
+            begun.set()
+            await asyncio.Event().wait()
+        sent.append(lines)
+
+    async def close() -> None:
+        return
+
+    batching = Batching("test", send, close, Bounds(buffer_size=10, batch_size=1, wait_seconds=0.0, rate=0.0, burst=1), RealClock())
+    batching.put(b"a")
+    await begun.wait()
+    await batching.close()
+    assert sent == [[b"a"]]
+
+
 async def test_a_log_from_flags(tmp_path: Path) -> None:
     policy = tmp_path / "policy.yaml"
     policy.write_text("apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n- level: Metadata\n")

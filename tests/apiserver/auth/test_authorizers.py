@@ -9,6 +9,7 @@ import pytest
 
 from tests.apiserver.auth.remotes import secured
 from tests.apiserver.server import Api
+from tiphys.apiserver import security
 from tiphys.apiserver.authentication.configuration import ConfigurationProblem
 from tiphys.apiserver.authorization.abac import Abac, PolicyProblem, policies
 from tiphys.apiserver.config import SecurityConfig
@@ -271,3 +272,37 @@ async def test_reviews_whose_selectors_have_no_form_are_refused(tmp_path: Path) 
             422,
             ["rawSelector", "key", "values"],
         )
+
+
+async def test_a_changed_file_of_authorizers_is_in_effect_and_a_broken_one_is_not(tmp_path: Path) -> None:
+    made: list[security.Security] = []
+    real = security.Security.__init__
+
+    def kept(self: security.Security, *args: Any, **more: Any) -> None:
+        real(self, *args, **more)
+        made.append(self)
+
+    def authorizer(kind: str) -> str:
+        head = {"apiVersion": "apiserver.config.k8s.io/v1", "kind": "AuthorizationConfiguration"}
+        return json.dumps({**head, "authorizers": [{"type": kind, "name": "one"}]})
+
+    path = tmp_path / "authorizers"
+    path.write_text(authorizer("AlwaysDeny"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(security.Security, "__init__", kept)
+        async with secured(replace(users(tmp_path), authorization_config=str(path))) as api:
+
+            async def code() -> int:
+                return (await api.call("GET", "/api/v1/nodes", authorization="Bearer jane"))[0]
+
+            assert await code() == 403
+            path.write_text(authorizer("AlwaysAllow"))
+            await made[0].watched[0].look()
+            assert await code() == 200
+            for broken in ("{", authorizer("Nobody"), '{"authorizers": 5}'):
+                path.write_text(broken)
+                await made[0].watched[0].look()
+                assert await code() == 200
+            path.write_text(authorizer("AlwaysDeny"))
+            await made[0].watched[0].look()
+            assert await code() == 403

@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from tests.apiserver.auth.remotes import secured, signing, whoami
 from tests.apiserver.server import Api
+from tests.store.test_contract import HandClock
 from tiphys.apiserver.authentication import keys
 from tiphys.controllers.serviceaccounttoken.signing import signer
 
@@ -137,3 +138,16 @@ async def test_when_tracking_of_old_tokens_began_is_written_down(tmp_path: Path)
         name = "kube-apiserver-legacy-service-account-token-tracking"
         found = api.server.objects.find("", "configmaps", "kube-system", name)
         assert len(found.data["since"]) == 10
+
+
+async def test_a_token_ends_with_what_should_have_gone_long_ago(tmp_path: Path) -> None:
+    clock = HandClock()
+    config = replace(signing(tmp_path), token_file=admin(tmp_path))
+    async with secured(config, clock) as api:
+        body = {"metadata": {"name": "bob", "finalizers": ["example.com/kept"]}}
+        await api.ok("POST", ACCOUNTS, body, authorization="Bearer admin")
+        token = (await token_of(api))["status"]["token"]
+        await api.ok("DELETE", f"{ACCOUNTS}/bob", authorization="Bearer admin")
+        assert (await whoami(api, authorization=f"Bearer {token}"))["username"].endswith(":bob")
+        await clock.advance(62)
+        assert await whoami(api, authorization=f"Bearer {token}") == 401

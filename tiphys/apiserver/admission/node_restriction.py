@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Final, Self
 from tiphys.apiserver.admission.plugin import Plugin, Tools, forbidden, is_mirror, resource_of
 from tiphys.apiserver.authorization import NODE_LEASES, node_name_of
 from tiphys.apiserver.seams import Attributes, Objects
-from tiphys.machinery import errors
+from tiphys.machinery import codec, errors
 from tiphys.machinery.goformat import quote
 
 MIRROR: Final = "kubernetes.io/config.mirror"
@@ -46,6 +46,9 @@ class NodeRestriction(Plugin):
         "serviceaccounts/token",
         "leases.coordination.k8s.io",
         "csinodes.storage.k8s.io",
+        "persistentvolumeclaims",
+        "persistentvolumeclaims/status",
+        "resourceslices.resource.k8s.io",
     )
 
     @classmethod
@@ -89,6 +92,11 @@ class NodeRestriction(Plugin):
             return f"node {quote(node)} can only update pod status for pods with spec.nodeName set to itself"
         if obj.metadata.labels != old.metadata.labels:
             return f"node {quote(node)} cannot update labels through pod status"
+        # Claims that a Pod has are the node's to read: it must not choose them.
+        if (obj.status.resourceClaimStatuses or []) != (old.status.resourceClaimStatuses or []):
+            return f"node {quote(node)} cannot update resource claim statuses"
+        if obj.status.extendedResourceClaimStatus != old.status.extendedResourceClaimStatus:
+            return f"node {quote(node)} cannot update extended resource claim status"
         return ""
 
     def _check_eviction(self, node: str, attributes: Attributes, obj: Any, old: Any) -> str:
@@ -150,6 +158,34 @@ class NodeRestriction(Plugin):
             return "can only access CSINode with the same name as the requesting node"
         return ""
 
+    def _check_claim(self, node: str, attributes: Attributes, obj: Any, old: Any) -> str:
+        return "may only update PVC status"
+
+    def _check_claim_status(self, node: str, attributes: Attributes, obj: Any, old: Any) -> str:
+        if attributes.operation != "UPDATE" or old is None:
+            return f"unexpected operation {quote(attributes.operation)}"
+        before, after = codec.copy(old), codec.copy(obj)
+        for claim in (before, after):
+            claim.metadata.managedFields = None
+            claim.metadata.resourceVersion = ""
+            for field in NODES_CLAIM_STATUS:
+                setattr(claim.status, field, None)
+        if before != after:
+            who = f"node {quote(node)}"
+            return f"{who} is not allowed to update fields other than status.quantity and status.conditions"
+        return ""
+
+    def _check_slice(self, node: str, attributes: Attributes, obj: Any, old: Any) -> str:
+        # All else is looked at by the node authorizer, which sees neither what is created nor each of a collection.
+        if attributes.operation == "CREATE" and obj.spec.nodeName != node:
+            return "can only create ResourceSlice with the same NodeName as the requesting node"
+        if attributes.operation == "DELETE" and old is not None and old.spec.nodeName != node:
+            return "can only delete ResourceSlice with the same NodeName as the requesting node"
+        return ""
+
+
+#: What a node finds out about a volume that it mounts or enlarges.
+NODES_CLAIM_STATUS: Final = ("capacity", "conditions", "allocatedResources", "allocatedResourceStatuses")
 
 _CHECKS: Final[dict[str, Callable[[NodeRestriction, str, Attributes, Any, Any], str]]] = {
     "pods": NodeRestriction._check_pod,
@@ -160,6 +196,9 @@ _CHECKS: Final[dict[str, Callable[[NodeRestriction, str, Attributes, Any, Any], 
     "serviceaccounts/token": NodeRestriction._check_token,
     "leases.coordination.k8s.io": NodeRestriction._check_lease,
     "csinodes.storage.k8s.io": NodeRestriction._check_csi_node,
+    "persistentvolumeclaims": NodeRestriction._check_claim,
+    "persistentvolumeclaims/status": NodeRestriction._check_claim_status,
+    "resourceslices.resource.k8s.io": NodeRestriction._check_slice,
 }
 
 

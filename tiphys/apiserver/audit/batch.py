@@ -113,6 +113,10 @@ class Batching:
             self._full.clear()
         try:
             await self._send(batch)
+        except asyncio.CancelledError:
+            # The server ends: ``close`` hands them over.
+            self._waiting.extendleft(reversed(batch))
+            raise
         except Exception as problem:
             # Wherever events go may be gone for a while; requests are served all the same.
             self.dropped += len(batch)

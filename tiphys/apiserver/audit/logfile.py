@@ -62,16 +62,21 @@ class LogFile:
             self._file.flush()
             return
         if self._size and self._size + len(data) > self._bytes_max:
-            self._turn_over()
+            try:
+                self._turn_over()
+            except OSError as problem:
+                # A log that grows is better than events that are lost.
+                log.warning("the audit log could not be turned over", exc_info=problem)
         self._file.write(data)
         self._size += len(data)
 
     def _turn_over(self) -> None:
-        self._file.close()
         stamp = self._clock.now().strftime(STAMP)[:-3]
         kept = self._path.with_name(f"{self._path.stem}-{stamp}{self._path.suffix}")
         self._path.rename(kept)
-        self._file = self._opened()
+        # The old file is written to until there is a new one.
+        before, self._file = self._file, self._opened()
+        before.close()
         # Compressing takes a while and must hold nobody up.
         task = asyncio.create_task(asyncio.to_thread(self._tidy), name="audit-log-tidy")
         self._tasks.add(task)

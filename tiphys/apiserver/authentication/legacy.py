@@ -17,6 +17,7 @@ from tiphys.apiserver.authentication.authenticator import Authenticated, TokenPr
 from tiphys.apiserver.seams import Objects
 from tiphys.base.clock import Clock
 from tiphys.machinery import codec, errors
+from tiphys.store.interface import StoreError
 from tiphys.wire.exchange import UserInfo
 
 log = logging.getLogger(__name__)
@@ -100,7 +101,7 @@ class LegacyTokens:
         mine.metadata.labels[LAST_USED] = today
         try:
             await self._objects.update(mine)
-        except errors.StatusError as problem:
+        except (errors.StatusError, StoreError) as problem:
             # The request is good without it; the next use tries again.
             log.info("the use of a token was not written down", extra={"problem": str(problem)})
 

@@ -86,9 +86,9 @@ class OidcTokens:
     def _check(self, claims: dict[str, Any]) -> None:
         """Raises TokenProblem if it is for others, or not for now."""
         audience = claims.get("aud", [])
-        named = [audience] if isinstance(audience, str) else audience
-        if not isinstance(named, list) or not set(map(str, named)) & set(self._issuer.audiences):
-            shown = "[" + " ".join(quote(str(one)) for one in named or ()) + "]"
+        named = audience if isinstance(audience, list) else [audience]
+        if not set(map(str, named)) & set(self._issuer.audiences):
+            shown = "[" + " ".join(quote(str(one)) for one in named) + "]"
             wanted = ", ".join(map(quote, self._issuer.audiences))
             raise TokenProblem(f"oidc: verify token: oidc: expected audience {wanted} got {shown}")
         now = self._clock.now().timestamp()

@@ -28,12 +28,13 @@ from tiphys.apiserver.config import SecurityConfig
 from tiphys.apiserver.seams import Objects
 from tiphys.base.clock import Clock
 from tiphys.base.ids import Ids
+from tiphys.machinery import times
 from tiphys.wire.exchange import UserInfo
 
 CLAIM: Final = "kubernetes.io"
 # Tokens that were seen, so that their signature need not be checked again.
 REMEMBERED_MAX: Final = 4096
-#: How far a token's beginning may lie ahead, as clocks of several servers differ.
+#: How far a token's beginning may lie ahead, and a deletion behind, as clocks of several servers differ.
 LEEWAY_SECONDS: Final = 60
 SUBJECT_PREFIX: Final = "system:serviceaccount:"
 
@@ -205,8 +206,14 @@ class Tokens:
         found = self._objects.find("", plural, namespace, reference.name)
         if found is None:
             raise TokenProblem(f"{kind.lower()} {namespace}/{reference.name} has been deleted")
+        if found.metadata.deletionTimestamp and self._is_over(found.metadata.deletionTimestamp):
+            raise TokenProblem(f"{kind.lower()} {namespace}/{reference.name} has been deleted")
         if found.metadata.uid != reference.uid:
             raise TokenProblem(f"{kind} UID ({found.metadata.uid}) does not match claim ({reference.uid})")
+
+    def _is_over(self, deletion: str) -> bool:
+        """Whether what goes at ``deletion`` (its grace period's end) should have gone by now; finalizers keep it."""
+        return self._clock.now().timestamp() > times.parse(deletion).timestamp() + LEEWAY_SECONDS
 
     def configuration(self) -> bytes:
         """The OpenID provider's configuration."""

@@ -85,10 +85,10 @@ def _converted(answer: Any, uid: str, version: str) -> list[Any]:
     said = result if isinstance(result, dict) else {}
     if said.get("status") != "Success":
         raise _Refused(said.get("message") or "with no failure message")
-    found = response.get("convertedObjects") or []
-    if not isinstance(found, list):
+    converted = response.get("convertedObjects") or []
+    if not isinstance(converted, list):
         raise _Refused("convertedObjects is no list")
-    return found
+    return converted
 
 
 def _checked(old: dict[str, Any], new: Any, wanted: str, index: int, about: str) -> dict[str, Any]:

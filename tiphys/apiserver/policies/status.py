@@ -48,7 +48,8 @@ class Reporter:
                 await self._report(name)
             except errors.Conflict:
                 self._waiting[name] = None
-            except errors.StatusError as error:
+            except Exception as error:
+                # Whatever is wrong with this policy, those behind it are looked at.
                 log.warning("status of a policy was not written", extra={"policy": name}, exc_info=error)
             await asyncio.sleep(0)
         self._task = None

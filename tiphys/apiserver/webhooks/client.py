@@ -91,7 +91,8 @@ class Caller:
                 return await self._asked(self._place(config, shown), config.caBundle or b"", body)
         except TimeoutError as problem:
             raise CallError(f'Post "{shown}": context deadline exceeded') from problem
-        except Unresolved as problem:
+        except (Unresolved, ValueError) as problem:
+            # A URL that is none was stored before it was checked.
             raise CallError(f'Post "{shown}": {problem}') from problem
 
     def _place(self, config: ClientConfig, shown: str) -> Place:

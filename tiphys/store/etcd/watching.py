@@ -124,6 +124,12 @@ class EtcdWatch:
                 self._broke(received, plain(problem))
             except (grpc.aio.UsageError, Unavailable) as problem:
                 self._broke(received, str(problem))
+            except Exception as problem:
+                # Who reads must hear of it: a reader that waits for ever would serve an old state as the newest.
+                log.exception("etcd watch cannot go on")
+                self._error = StoreError(f"etcd watch: {problem}")
+                self.close()
+                return
             self._client.leave(member)
             # How far etcd has come meanwhile is not known.
             self._known = self._received + 1
