@@ -181,3 +181,20 @@ async def settle(cluster: Cluster, name: str) -> None:
     await cluster.caught_up(informers.of(core_v1.Pod))
     await cluster.caught_up(informers.of(coordination_v1.Lease, namespace="kube-node-lease"))
     await cluster.controllers.controllers[name].queue.wait_idle()
+
+
+async def test_a_taint_that_does_not_say_since_when_counts_from_when_it_was_seen(cluster: Cluster) -> None:
+    await add_node(cluster, "n1")
+    toleration = core_v1.Toleration(key="mine", operator="Exists", effect="NoExecute", tolerationSeconds=20)
+    await add_pod(cluster, "short", "n1", tolerations=[toleration])
+    await add_pod(cluster, "long", "n1", tolerations=[core_v1.Toleration(operator="Exists")])
+    await cluster.until(lambda: len(cluster.all(core_v1.Pod)) == 2, core_v1.Pod)
+    body = {"spec": {"taints": [{"key": "mine", "effect": "NoExecute"}]}}
+    await cluster.client.of(core_v1.Node).patch("n1", "", body, "strategic")
+    await cluster.until(lambda: ("mine", "NoExecute") in taints(cluster, "n1"), core_v1.Node)
+    await settle(cluster, "taint-eviction-controller")
+    cluster.clock.advance(12)
+    await settle(cluster, "taint-eviction-controller")
+    assert len(cluster.active_pods()) == 2
+    cluster.clock.advance(10)
+    await cluster.until(lambda: {p.metadata.name for p in cluster.active_pods()} == {"long"}, core_v1.Pod)

@@ -1,5 +1,7 @@
 """Wires taint eviction: one key per Pod on a tainted node, timed by its tolerations."""
 
+from datetime import datetime
+
 from tiphys.api import core_v1
 from tiphys.client import Done, RequeueAfter, Result
 from tiphys.controllers.base import Context, Controller
@@ -17,8 +19,8 @@ class TaintEvictionController(Controller):
         self.nodes = self.informers.of(core_v1.Node)
         self.pods = self.informers.of(core_v1.Pod)
         self._client = self.client.of(core_v1.Pod)
-        #: Pods that wait for their time, by key and uid.
-        self._waiting: dict[str, str] = {}
+        #: Pods that wait for their time: key to uid and the instant at which their wait began.
+        self._waiting: dict[str, tuple[str, datetime]] = {}
         self.pods.add_index("node", lambda pod: (pod.spec.nodeName or "",))
         self.nodes.add_handler(self._node_added, self._node_updated)
         self.pods.add_handler(self._pod_added, self._pod_updated, self._pod_deleted)
@@ -53,14 +55,17 @@ class TaintEvictionController(Controller):
             return Done()
         node = self.nodes.get(pod.spec.nodeName or "")
         now = self.clock.now()
-        when = leaves_at(pod, node.spec.taints or (), now) if node is not None else None
+        uid, since = self._waiting.get(key, ("", now))
+        if uid != pod.metadata.uid:
+            since = now
+        when = leaves_at(pod, node.spec.taints or (), since) if node is not None else None
         if when is None:
-            if self._waiting.pop(key, None) == pod.metadata.uid:
+            if self._waiting.pop(key, None) is not None and uid == pod.metadata.uid:
                 message = f"Cancelling deletion of Pod {key}"
                 self.recorder.event(pod, "Normal", "TaintManagerEviction", message)
             return Done()
         if when > now:
-            self._waiting[key] = pod.metadata.uid
+            self._waiting[key] = (pod.metadata.uid, since)
             return RequeueAfter((when - now).total_seconds())
         self._waiting.pop(key, None)
         await self._evict(pod)
