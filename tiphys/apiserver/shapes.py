@@ -11,6 +11,7 @@ from tiphys.apiserver.entries import Entry, View
 from tiphys.apiserver.negotiation import PLAIN, PROTOBUF, Form
 from tiphys.apiserver.table import Include, Printer, partial, partial_of
 from tiphys.machinery import codec, errors
+from tiphys.machinery.custom import CustomObject
 
 
 class Page(NamedTuple):
@@ -44,6 +45,8 @@ class Shaper:
             row.list_kind.encode(),
             row.api_version.encode(),
         )
+        # Custom objects say what they are in lists too: nobody could infer it from a type.
+        self._item = view.head if issubclass(row.cls, CustomObject) else b"{"
 
     @property
     def binary(self) -> Binary:
@@ -64,7 +67,7 @@ class Shaper:
         return partial(entry, form.version, managed=True)
 
     def list(self, page: Page, form: Form, now: datetime, include: Include = "Metadata") -> bytes:
-        """A list. Items carry neither apiVersion nor kind, as in Kubernetes."""
+        """A list. Items of built-in kinds carry neither apiVersion nor kind, as in Kubernetes."""
         metadata = list_metadata(page.revision, page.continue_token, page.remaining)
         if form.media_type is PROTOBUF:
             return self.binary.list(page.entries, metadata, form.shape, form.version)
@@ -84,7 +87,8 @@ class Shaper:
     def _plain_list(self, entries: Sequence[Entry], metadata: bytes) -> bytes:
         if not entries:
             return b'%b%b,"items":[]}' % (self._list_head, metadata)
-        return b'%b%b,"items":[{%b]}' % (self._list_head, metadata, b",{".join(self.view.tails(entries)))
+        item = self._item
+        return b'%b%b,"items":[%b%b]}' % (self._list_head, metadata, item, (b"," + item).join(self.view.tails(entries)))
 
     def event(self, kind: str, entry: Entry, form: Form, now: datetime, include: Include, first: bool) -> bytes:
         """One line of a watch (in protobuf: one frame). Only the first table of a stream names its columns."""
