@@ -7,12 +7,15 @@ from pathlib import Path
 
 from tests.kubelet.conftest import config_for, container, eventually, is_ready, pod
 from tests.kubelet.fake_cri import FakeRuntime
+from tests.kubelet.test_worker import Driver, kinds, reported
 from tiphys.api import core_v1
 from tiphys.apiserver import ApiServer
 from tiphys.base.clock import RealClock
 from tiphys.base.ids import Ids
 from tiphys.client import Client, InProcessTransport
+from tiphys.kubelet import protocol as w
 from tiphys.kubelet.loop import Kubelet
+from tiphys.kubelet.worker import PodWorker
 from tiphys.runtime.cri import api_pb2
 
 
@@ -87,3 +90,18 @@ async def test_a_sandbox_that_shows_up_later_is_removed_too(
         runtime.sandboxes["late"] = late
         await eventually(lambda: list(runtime.sandboxes) == [kept.id])
         await until_ready(client)
+
+
+def test_a_container_that_is_gone_with_its_node_counts_as_restarted() -> None:
+    d = Driver()
+    d.begin()
+    before = reported(d.run("main"))
+    again = Driver()
+    again.pod.status = before
+    again.worker = PodWorker(again.pod)
+    found = again.post(w.Admitted())
+    [told] = reported(found).containerStatuses or []
+    assert told.restartCount == 1
+    assert told.lastState.terminated is not None and told.lastState.terminated.reason == "ContainerStatusUnknown"
+    again.post(w.VolumesReady())
+    assert kinds(again.sandbox("s2", attempt=1)) == ["start main 1"]

@@ -175,6 +175,8 @@ def _container(
             status.lastState = old.lastState
             if old.state.terminated:
                 status.lastState = core_v1.ContainerState(terminated=old.state.terminated)
+            elif old.state.running:
+                _vanished(pod, status)
     _apply_waiting(pod, container, status, picture, kind)
     if picture.all_over and status.state.terminated is None and (kind != "init" or status.state.running):
         _lost(pod, status)
@@ -244,6 +246,19 @@ def _apply_waiting(
         status.lastState = status.state
     waiting = core_v1.ContainerStateWaiting(reason=reason[0], message=reason[1] or None)
     status.state = core_v1.ContainerState(waiting=waiting)
+
+
+def _vanished(pod: core_v1.Pod, status: core_v1.ContainerStatus) -> None:
+    """It ran, and the runtime knows nothing of it: the node was taken down meanwhile."""
+    status.lastState = core_v1.ContainerState(
+        terminated=core_v1.ContainerStateTerminated(
+            reason="ContainerStatusUnknown",
+            message="The container could not be located when the pod was deleted.  The container used to be Running",
+            exitCode=137,
+        )
+    )
+    if pod.metadata.deletionTimestamp is None:
+        status.restartCount += 1
 
 
 def _lost(pod: core_v1.Pod, status: core_v1.ContainerStatus) -> None:
