@@ -78,21 +78,22 @@ class DisruptionController(Controller):
         if not pods:
             self.recorder.event(budget, "Normal", "NoPods", "No matching pods found")
         now = self.clock.now()
+        going = desired.disrupted(budget, pods, now)
         try:
             scale = await self._scale(budget, pods) if desired.needs_scale(budget) else 0
-        except LookupError as error:
+            new = desired.status(budget, pods, scale, going, now)
+        except (LookupError, ValueError) as error:
             why = str(error.args[0])
             text = f"Failed to calculate the number of expected pods: {why}"
             self.recorder.event(budget, "Warning", "CalculateExpectedPodCountFailed", text)
             await self._write(budget, desired.failed(budget, why, now))
             # The owner may come: it is no event of ours if it is of a kind that we do not watch.
             return RequeueAfter(desired.DELETION_SECONDS)
-        going = desired.disrupted(budget, pods, now)
         for pod in going.overdue:
             where = f"{budget.metadata.namespace}/{budget.metadata.name}"
             text = f"Pod was expected by PDB {where} to be deleted but it wasn't"
             self.recorder.event(pod, "Warning", "NotDeleted", text)
-        await self._write(budget, desired.status(budget, pods, scale, going, now))
+        await self._write(budget, new)
         return RequeueAfter(going.wait + 1) if going.wait is not None else Done()
 
     def _neighbours(self, budget: Budget) -> Sequence[core_v1.Pod]:

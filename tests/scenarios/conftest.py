@@ -1,0 +1,5 @@
+"""The fixture ``cluster``."""
+
+from tests.testing.conftest import cluster
+
+__all__ = ["cluster"]
