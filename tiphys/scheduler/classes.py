@@ -19,6 +19,8 @@ from tiphys.scheduler.plugins.node_affinity import node_names
 from tiphys.scheduler.pods import PodInfo, class_key
 
 CLASSES_MAX = 256
+#: Changes kept apart until scores are wanted.
+STALE_MAX = 64
 
 
 class PodClass:
@@ -42,6 +44,8 @@ class PodClass:
         self._placing_scores = [plugin for plugin in applying if plugin.weight and plugin.reads == "placement"]
         self._masks: list[Bools] = [np.zeros(0, bool) for _ in self.filters]
         self._points: list[Ints] = [np.zeros(0, np.int64) for _ in self._scores]
+        #: Rows whose points are out of date, by what has changed about them.
+        self._stale: dict[str, list[Rows]] = {"facts": [], "usage": []}
         self._feasible: Bools = np.zeros(0, bool)
         self._facts = -1
         self._usage = -1
@@ -62,6 +66,7 @@ class PodClass:
         if len(self._feasible) != height:
             self._masks = [np.zeros(height, bool) for _ in self.filters]
             self._points = [np.zeros(height, np.int64) for _ in self._scores]
+            self._stale = {"facts": [], "usage": []}
             self._feasible = np.zeros(height, bool)
             self._facts = self._usage = -1
             self._told, self._refusals = {}, Refusals(height)
@@ -89,9 +94,21 @@ class PodClass:
         for mask, plugin in zip(self._masks, self.filters, strict=True):
             if plugin.reads == reads:
                 mask[rows] = plugin.filter(self.info, self._nodes, rows)
-        for points, plugin in zip(self._points, self._scores, strict=True):
-            if plugin.reads == reads:
-                points[rows] = plugin.score(self.info, self._nodes, rows)
+        stale = self._stale[reads]
+        stale.append(rows)
+        if len(stale) > STALE_MAX:
+            stale[:] = [np.unique(np.concatenate(stale))]
+
+    def _rescore(self) -> None:
+        """Ask the scores again for what has changed since they were last wanted: a refused Pod wants none."""
+        for reads, stale in self._stale.items():
+            if not stale:
+                continue
+            rows = stale[0] if len(stale) == 1 else np.unique(np.concatenate(stale))
+            stale.clear()
+            for points, plugin in zip(self._points, self._scores, strict=True):
+                if plugin.reads == reads:
+                    points[rows] = plugin.score(self.info, self._nodes, rows)
 
     def _conclude(self, rows: Rows) -> None:
         nodes = self._nodes
@@ -161,6 +178,7 @@ class PodClass:
 
     def totals(self, rows: Rows) -> Ints:
         """Weighted points of ``rows``."""
+        self._rescore()
         total = np.zeros(len(rows), np.int64)
         for points, plugin in zip(self._points, self._scores, strict=True):
             normalized = plugin.normalized(points[rows])
