@@ -123,3 +123,20 @@ def test_beside_real_nodes_only_pods_that_tolerate_it_come(simulated):
     simulated.cluster.advance_until("pod/yes", "Ready", within="10s")
     assert simulated.cluster.get("pod/yes").spec.nodeName == "simulated-1"
     assert not simulated.cluster.get("pod/no").spec.nodeName
+
+
+@pytest.mark.parametrize(("patience", "statuses"), [(0.0, 3), (1.0, 1)])
+def test_many_nodes_write_a_starting_pod_once(simulated, patience, statuses):
+    simulated.start(1, patience_seconds=patience)
+    simulated.cluster.apply(pod())
+    simulated.cluster.advance_until("pod/a", "Ready", within="5s")
+    changes = [line for line in simulated.cluster.history() if "/registry/pods/default/a" in str(line)]
+    # Besides its creation and binding.
+    assert len(changes) == 2 + statuses
+
+
+def test_a_pod_that_cannot_start_says_so_all_the_same(simulated):
+    simulated.start(1, patience_seconds=1.0)
+    simulated.cluster.apply(pod(annotations={"sim.tiphys.dev/fail": "image"}))
+    found = simulated.cluster.advance_until("pod/a", lambda p: bool(p.status.containerStatuses), within=0.9)
+    assert found.status.containerStatuses[0].state.waiting.reason in ("ErrImagePull", "ImagePullBackOff")

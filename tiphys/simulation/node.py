@@ -68,6 +68,8 @@ class NodeOptions:
     taints: tuple[str, ...] = ()
     #: How many Events of each type all nodes together may write, on average; 0 is without limit.
     events_per_second: float = 0.0
+    #: How long a Pod that starts is not written; 0 to write each step, as kubelets do.
+    patience_seconds: float = 0.0
 
     @property
     def renew_seconds(self) -> float:
@@ -107,6 +109,7 @@ class SimulatedNode:
         self.objects = shared.objects
         self.writes = shared.writes
         self.given = shared.given
+        self.patience_seconds = options.patience_seconds
         self.alive = False
         self.tasks = Tasks()
         self.pods: dict[str, SimulatedPod] = {}

@@ -29,6 +29,7 @@ SANDBOX_SECONDS = 0.2
 PULL_FAILS_SECONDS = 0.3
 RETRY_SECONDS_MIN = 0.2
 RETRY_SECONDS_MAX = 10.0
+_USUAL = ("ContainerCreating", "PodInitializing")
 STRATEGIC = "application/strategic-merge-patch+json"
 
 
@@ -42,6 +43,8 @@ class Place(Protocol):
     objects: Objects
     #: How many statuses are written at once; those that wait meanwhile are replaced by newer ones.
     writes: asyncio.Semaphore
+    #: How long a Pod that starts is not written, since it will soon run; 0 to write each step.
+    patience_seconds: float
 
     def event(self, pod: core_v1.Pod, event_type: str, reason: str, message: str, field_path: str = "") -> None: ...
 
@@ -82,6 +85,7 @@ class SimulatedPod:
         self._written: dict[str, Any] = codec.to_builtins(pod.status)
         self._pending: core_v1.PodStatus | None = None
         self._writing: asyncio.Task[None] | None = None
+        self._held: asyncio.TimerHandle | None = None
         self._starts: dict[str, asyncio.TimerHandle] = {}
         self._runs: dict[str, _Run] = {}
         self._wake: asyncio.TimerHandle | None = None
@@ -150,7 +154,8 @@ class SimulatedPod:
         self._closed = True
         for run in self._runs.values():
             _cancel(*run.timers, *run.probes.values())
-        _cancel(*self._starts.values(), *self._others, *([self._wake] if self._wake else []))
+        single = [timer for timer in (self._wake, self._held) if timer is not None]
+        _cancel(*self._starts.values(), *self._others, *single)
         if self._writing is not None:
             self._writing.cancel()
         for sandbox in self.worker.facts.sandboxes:
@@ -431,9 +436,20 @@ class SimulatedPod:
     # The API
 
     def _write(self, status: core_v1.PodStatus) -> None:
-        """Of several statuses that come while one is written, the last is written."""
+        """Of several statuses that come while one is written, or waited with, the last is written."""
         self._pending = status
-        if self._writing is None:
+        if self._writing is not None:
+            return
+        if self._node.patience_seconds and _on_its_way(status):
+            if self._held is None:
+                self._held = self._loop.call_later(self._node.patience_seconds, self._write_now)
+            return
+        self._write_now()
+
+    def _write_now(self) -> None:
+        _cancel(*([self._held] if self._held else []))
+        self._held = None
+        if self._writing is None and self._pending is not None:
             self._writing = self._task("status", self._write_pending())
 
     async def _write_pending(self) -> None:
@@ -485,6 +501,14 @@ class SimulatedPod:
                 await self._node.clock.sleep(wait)
                 wait = min(wait * 2, RETRY_SECONDS_MAX)
         self.post(w.Finalized())
+
+
+def _on_its_way(status: core_v1.PodStatus) -> bool:
+    """Starting, and nothing is wrong so far."""
+    found = (*(status.initContainerStatuses or ()), *(status.containerStatuses or ()))
+    return status.phase == "Pending" and not any(
+        one.restartCount or (one.state.waiting is not None and one.state.waiting.reason not in _USUAL) for one in found
+    )
 
 
 def _cancel(*timers: asyncio.TimerHandle) -> None:

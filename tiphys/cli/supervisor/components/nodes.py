@@ -19,6 +19,8 @@ USER = "system:simulation"
 #: As many as one kubelet may write, for all together.
 EVENTS_PER_SECOND = 50.0
 FEW_NODES = 100
+#: A Pod that nobody has said anything of runs by then, and is written once.
+PATIENCE_SECONDS = 1.0
 #: Enough to keep the API server busy; each costs a handshake.
 CONNECTIONS = 24
 
@@ -33,6 +35,7 @@ def _options(config: ClusterConfig) -> NodeOptions:
         events_per_second=EVENTS_PER_SECOND,
         # A kubelet renews every 10 s. Every 20 s is still twice within a lease, and half of what many idle nodes cost.
         renewal=0.25 if config.nodes <= FEW_NODES else 0.5,
+        patience_seconds=0.0 if config.nodes <= FEW_NODES else PATIENCE_SECONDS,
     )
 
 
