@@ -150,13 +150,15 @@ def may_need_trim(cls: type[Any], data: bytes) -> bool:
         return True
     # Managed fields are full of empty objects, none of them to be left out.
     data = fieldsets.without_managed(data)
+    names = _droppable_names(cls)
+    find, quote = data.find, data.rfind
     for token in _TOKENS:
-        at = data.find(token)
+        at = find(token)
         while at >= 0:
-            end = at if token == b'":0' else data.rfind(b'"', 0, at)
-            if data[data.rfind(b'"', 0, max(end, 0)) + 1 : end] in _droppable_names(cls):
+            end = at if token == b'":0' else quote(b'"', 0, at)
+            if data[quote(b'"', 0, max(end, 0)) + 1 : end] in names:
                 return True
-            at = data.find(token, at + 1)
+            at = find(token, at + 1)
     return False
 
 
