@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from tiphys.apiserver import process
-from tiphys.apiserver.instruments import Histogram, escaped, head
+from tiphys.apiserver.instruments import Histogram, escaped, head, labelled
 from tiphys.apiserver.seams import Attributes, Context, RawRoute
 from tiphys.base.clock import Clock
 from tiphys.resources import table
@@ -169,6 +169,16 @@ class Metrics:
         yield from head("authentication_attempts", "counter", "Requests by whether their credentials were good.")
         for failed, result in ((False, "success"), (True, "failure")):
             yield f'authentication_attempts{{result="{result}"}} {totals[failed]}'
+
+
+def watch_lines(told: Mapping[tuple[str, str, str], int]) -> Iterator[str]:
+    """Events by group, version and plural of what is watched."""
+    name = "apiserver_watch_events_total"
+    yield from head(name, "counter", "Events that watchers were told.")
+    for (group, version, resource), count in sorted(told.items()):
+        if count:
+            labels = labelled({"group": group, "resource": resource, "version": version})
+            yield f"{name}{{{labels}}} {count}"
 
 
 def _labels(key: Key) -> str:

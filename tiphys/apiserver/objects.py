@@ -52,6 +52,10 @@ class CachedObjects:
     def count(self, group: str, plural: str) -> int:
         return len(self._endpoints[group, plural].cache.entries)
 
+    def told(self) -> Mapping[tuple[str, str, str], int]:
+        """How many events watchers of a resource were told since it is served, by group, version and plural."""
+        return {(one.row.group, one.row.version, one.row.plural): one.hub.told for one in self._endpoints.values()}
+
     def subscribe(self, group: str, plural: str, changed: Callable[[Any | None, Any | None], None]) -> None:
         endpoint = self._endpoints[group, plural]
         view = endpoint.view
@@ -69,7 +73,8 @@ class CachedObjects:
 
     async def update(self, obj: Any, subresource: str = "") -> Any:
         endpoint = self._by_class[type(obj)]
-        call = system_call(endpoint, "PUT", obj.metadata.namespace, obj.metadata.name, subresource, body=codec.encode(obj))
+        metadata, body = obj.metadata, codec.encode(obj)
+        call = system_call(endpoint, "PUT", metadata.namespace, metadata.name, subresource, body=body)
         return codec.decode(type(obj), (await updating.update(call)).body)
 
     async def delete(self, group: str, plural: str, namespace: str, name: str) -> None:

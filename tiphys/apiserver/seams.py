@@ -137,6 +137,9 @@ class Objects(Protocol):
     def count(self, group: str, plural: str) -> int:
         """How many objects of a resource there are."""
 
+    def told(self) -> Mapping[tuple[str, str, str], int]:
+        """How many events watchers of a resource were told, by group, version and plural."""
+
     def subscribe(self, group: str, plural: str, changed: Callable[[Any | None, Any | None], None]) -> None:
         """Call ``changed(new, old)`` after each change the cache has seen; new is None for a deletion."""
 

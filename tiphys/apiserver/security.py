@@ -7,7 +7,7 @@ admits, and serves everything that is not a stored resource.
 import asyncio
 import ipaddress
 import random
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from tiphys.apiserver import admission, componentstatus, pki, reloading
@@ -26,6 +26,7 @@ from tiphys.apiserver.config import ApiServerConfig, SecurityConfig
 from tiphys.apiserver.discovery import Discovery, Index
 from tiphys.apiserver.flow import Flow
 from tiphys.apiserver.health import Check, healthy
+from tiphys.apiserver.metrics import watch_lines
 from tiphys.apiserver.openapi import OpenApi
 from tiphys.apiserver.rbac import Rbac
 from tiphys.apiserver.relay import Nodes, Proxies, Streams
@@ -37,6 +38,8 @@ from tiphys.base.ids import Ids
 from tiphys.resources import table
 from tiphys.wire.exchange import Response
 
+#: Lines of ``/metrics``, made when somebody asks.
+Lines = Callable[[], Iterator[str]]
 SeamsFactory = Callable[[ApiServerConfig, Objects, Clock, Ids], Seams]
 
 
@@ -72,6 +75,7 @@ class Security:
         ids: Ids,
         checks: Mapping[str, Check],
         ready: Mapping[str, Check],
+        lines: Sequence[Lines] = (),
     ) -> None:
         self._checks = {"etcd": healthy, **checks}
         self._ready = ready
@@ -101,6 +105,9 @@ class Security:
             admission.Tools(objects, ids, clock, self.rbac, self.authorizer, self.catalog, webhooks=config.webhooks),
         )
         self.flow.metrics.add(self.admission.meters.lines)
+        self.flow.metrics.add(lambda: watch_lines(objects.told()))
+        for more in lines:
+            self.flow.metrics.add(more)
         self._authenticators = authenticators.build(security, config, objects, clock, ids)
         self.tokens = self._authenticators.authenticators.service_accounts
         self.authentication = Authentication(self._authenticators.authenticators, Impersonation(self.authorizer))
@@ -232,14 +239,16 @@ def seams(
     security: SecurityConfig | None = None,
     checks: Mapping[str, Check] | None = None,
     ready: Mapping[str, Check] | None = None,
+    lines: Sequence[Lines] = (),
 ) -> SeamsFactory:
     """What ``ApiServer(seams=...)`` takes, for one configuration.
 
     ``checks`` and ``ready`` are health checks of what the server stands on; the latter for ``/readyz`` alone.
+    ``lines`` is what it counts itself, for ``/metrics``.
     """
 
     def make(config: ApiServerConfig, objects: Objects, clock: Clock, ids: Ids) -> Seams:
         used = security or SecurityConfig()
-        return Security(used, config, objects, clock, ids, checks or {}, ready or {}).seams()
+        return Security(used, config, objects, clock, ids, checks or {}, ready or {}, lines).seams()
 
     return make

@@ -248,7 +248,9 @@ async def test_a_batch_that_is_on_its_way_at_the_end_is_not_lost() -> None:
     async def close() -> None:
         return
 
-    batching = Batching("test", send, close, Bounds(buffer_size=10, batch_size=1, wait_seconds=0.0, rate=0.0, burst=1), RealClock())
+    batching = Batching(
+        "test", send, close, Bounds(buffer_size=10, batch_size=1, wait_seconds=0.0, rate=0.0, burst=1), RealClock()
+    )
     batching.put(b"a")
     await begun.wait()
     await batching.close()

@@ -169,3 +169,13 @@ async def test_expressions_are_checked_when_written(
     (cause,) = found["details"]["causes"]
     assert cause["field"] == field
     assert said in cause["message"]
+
+
+async def test_mutations_are_counted(api: Policies) -> None:
+    await api.mutating("p", json_patch("[JSONPatch{op: 'add', path: '/data/b', value: object.data.c}]"))
+    await refused(api)
+    await api.ok("POST", MAPS, config_map("web", {"c": "1"}))
+    text = (await api.raw("GET", "/metrics")).body.decode()
+    for error in ("no_error", "invalid_error"):
+        labels = f'error_type="{error}",policy="p",policy_binding="p-binding"'
+        assert f"apiserver_mutating_admission_policy_check_total{{{labels}}} 1" in text

@@ -387,3 +387,16 @@ async def test_policies_are_not_asked_about_policies(api: Policies) -> None:
     constraints = {"resourceRules": [rule("*", group="*", version="*")]}
     await api.validating("p", "false", matchConstraints=constraints)
     await api.ok("DELETE", f"{GROUP}/validatingadmissionpolicies/p")
+
+
+async def test_evaluations_are_counted(api: Policies) -> None:
+    name = "apiserver_validating_admission_policy_check_total"
+    assert name not in (await api.raw("GET", "/metrics")).body.decode()
+    await api.validating("p", "object.data.a == '1'")
+    await api.ok("POST", MAPS, config_map("fine", {"a": "1"}))
+    await refused(api, data={"a": "2"})
+    await refused(api, data={"b": "2"})
+    text = (await api.raw("GET", "/metrics")).body.decode()
+    for action, error in (("allow", "no_error"), ("deny", "no_error"), ("deny", "invalid_error")):
+        labels = f'enforcement_action="{action}",error_type="{error}",policy="p",policy_binding="p-binding"'
+        assert f"{name}{{{labels}}} 1" in text

@@ -25,3 +25,17 @@ async def test_questions_refusals_and_failures_are_counted(api: Admitting, remot
     labels = 'error_type="no_error",name="no.example.com",operation="CREATE",rejection_code="418",type="admit"'
     assert f"{PREFIX}_rejection_count{{{labels}}} 1" in text
     assert f"{PREFIX}_admission_duration_seconds_count" in text
+
+
+async def test_steps_and_watch_events_are_counted(api: Admitting) -> None:
+    async with api.watching(MAPS) as lines:
+        # The first may come as what is there already; the second is told.
+        for number in (1, 2):
+            await api.ok("POST", MAPS, config_map(f"web{number}"))
+            await lines.wait(number)
+    await api.call("DELETE", "/api/v1/namespaces/kube-system")
+    text = (await api.raw("GET", "/metrics")).body.decode()
+    step = "apiserver_admission_step_admission_duration_seconds_count"
+    for kind, operation, rejected in (("admit", "CREATE", "false"), ("admit", "DELETE", "true")):
+        assert f'{step}{{operation="{operation}",rejected="{rejected}",type="{kind}"}}' in text
+    assert 'apiserver_watch_events_total{group="",resource="configmaps",version="v1"} ' in text

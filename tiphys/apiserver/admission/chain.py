@@ -19,6 +19,7 @@ from tiphys.apiserver.admission.plugin import Mutator, Plugin, Reinvocation, Too
 from tiphys.apiserver.seams import Attributes
 
 Step = Callable[[Attributes, Any, Any], Awaitable[None] | None]
+Stage = Callable[[Attributes, Any, Any], Awaitable[None]]
 
 #: Nobody configured from inside the cluster may get in the way of taking the configuration back.
 EXEMPT: Final = frozenset(
@@ -61,6 +62,7 @@ class Chain:
         meters: Meters | None = None,
     ) -> None:
         self.meters = meters or Meters()
+        self._clock = tools.clock
         names = table.chosen() if names is None else names
         # Not Kubernetes' plugins but its registries' own: they are not switched off, and come first.
         own: list[Plugin] = [CertificateRequester.made(tools), Escalation.made(tools)]
@@ -77,6 +79,22 @@ class Chain:
             await close()
 
     async def admit(self, attributes: Attributes, obj: Any, old: Any) -> None:
+        await self._timed("admit", self._admit, attributes, obj, old)
+
+    async def validate(self, attributes: Attributes, obj: Any, old: Any) -> None:
+        await self._timed("validate", self._validate, attributes, obj, old)
+
+    async def _timed(self, kind: str, call: Stage, attributes: Attributes, obj: Any, old: Any) -> None:
+        clock = self._clock
+        start = clock.monotonic()
+        rejected = True
+        try:
+            await call(attributes, obj, old)
+            rejected = False
+        finally:
+            self.meters.step(kind, attributes.operation, rejected, clock.monotonic() - start)
+
+    async def _admit(self, attributes: Attributes, obj: Any, old: Any) -> None:
         steps = self._steps_of(attributes)
         for step in steps.admit:
             waiting = step(attributes, obj, old)
@@ -109,7 +127,7 @@ class Chain:
             if mutator.active:
                 await mutator.mutate(attributes, obj, old, reinvocation)
 
-    async def validate(self, attributes: Attributes, obj: Any, old: Any) -> None:
+    async def _validate(self, attributes: Attributes, obj: Any, old: Any) -> None:
         steps = self._steps_of(attributes)
         for step in steps.validate:
             waiting = step(attributes, obj, old)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from tiphys.api import meta_v1
+from tiphys.apiserver.admission.meters import COMPILE_ERROR, INVALID_ERROR, NO_ERROR, OUT_OF_BUDGET
 from tiphys.apiserver.admission.plugin import Reinvocation, forbidden
 from tiphys.apiserver.policies import calling as shared
 from tiphys.apiserver.policies import conditions, patches
@@ -75,10 +76,14 @@ class Mutation:
         for index in range(len(expressions.main)):
             if self._obj is None:
                 break
+            kind = NO_ERROR
             try:
                 changed |= await self._mutate(call, index)
             except (cel.EvaluationError, cel.BudgetExceeded, patches.PatchError) as error:
                 self._faults.append((call.policy, call.binding, str(error)))
+                kind = OUT_OF_BUDGET if isinstance(error, cel.BudgetExceeded) else INVALID_ERROR
+                kind = COMPILE_ERROR if expressions.main[index].program is None else kind
+            self._calling.meters.mutated(call.policy.name, call.binding.metadata.name, kind)
         if changed:
             self._kept.changed()
             self._again.needed = True

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 from tiphys.api import meta_v1
+from tiphys.apiserver.admission.meters import COMPILE_ERROR, INVALID_ERROR, NO_ERROR, OUT_OF_BUDGET
 from tiphys.apiserver.admission.plugin import forbidden
 from tiphys.apiserver.policies import calling as shared
 from tiphys.apiserver.policies import conditions
@@ -29,6 +30,8 @@ class Failure(NamedTuple):
     message: str
     reason: str = "Invalid"
     place: int = -1
+    #: What kept the validation from telling, as metrics name it.
+    error: str = NO_ERROR
 
 
 class Refusal(NamedTuple):
@@ -69,8 +72,11 @@ class Check:
         about = shared.scope(call, self._subject, self._calling)
         ignored = call.policy.definition.spec.failurePolicy == "Ignore"
         evaluation = Evaluation(call, about, ignored)
-        for failure in await evaluation.failures():
+        failures = await evaluation.failures()
+        for failure in failures:
             self._act(call, failure)
+        if not failures:
+            self._calling.meters.validated(call.policy.name, call.binding.metadata.name, NO_ERROR, "allow")
         for key, value in evaluation.notes:
             listed = notes.setdefault(key, [])
             if value not in listed:
@@ -80,6 +86,7 @@ class Check:
 
     def _act(self, call: Call, failure: Failure) -> None:
         for action in call.binding.spec.validationActions:
+            self._calling.meters.validated(call.policy.name, call.binding.metadata.name, failure.error, action.lower())
             if action == "Deny":
                 self._refusals.append(Refusal(call.policy, call.binding, failure))
             elif action == "Warn":
@@ -128,13 +135,13 @@ class Evaluation:
             if not await conditions.matches(self._compiled.conditions, self._about):
                 return []
         except conditions.ConditionError as error:
-            return [] if self._ignored else [Failure(str(error))]
+            return [] if self._ignored else [Failure(str(error), error=INVALID_ERROR)]
         try:
             found = await self._validated()
             await self._annotated()
         except cel.BudgetExceeded as error:
             self.notes, self.faults = [], []
-            return [] if self._ignored else [Failure(str(error))]
+            return [] if self._ignored else [Failure(str(error), error=OUT_OF_BUDGET)]
         return found
 
     async def _validated(self) -> list[Failure]:
@@ -147,7 +154,8 @@ class Evaluation:
                     continue
             except cel.EvaluationError as error:
                 if not self._ignored:
-                    found.append(Failure(str(error), place=index))
+                    kind = COMPILE_ERROR if one.program is None else INVALID_ERROR
+                    found.append(Failure(str(error), place=index, error=kind))
                 continue
             given = self._spec.validations[index]
             found.append(Failure(await self._message(index, budget), given.reason or "Invalid", index))
