@@ -81,20 +81,16 @@ class Binder:
 
     async def bind(self, info: PodInfo, node_name: str) -> bool:
         """Write the binding; False if it failed and everything is taken back."""
+        # The informer may show the bound Pod, which ends its place in the queue, before the answer is here.
+        attempts, since = self._queue.timing(info.uid) or (0, self._clock.monotonic())
         try:
             await self._writes.bind(info, node_name)
         except Refused as error:
             await self.fail(info, node_name, f"binding rejected: {error}", error)
             return False
-        self._bound(info)
-        return True
-
-    def _bound(self, info: PodInfo) -> None:
-        entry = self._queue.timing(info.uid)
-        if entry is not None:
-            attempts, since = entry
-            self._metrics.bound(attempts + 1, self._clock.monotonic() - since)
+        self._metrics.bound(attempts + 1, self._clock.monotonic() - since)
         self._queue.remove(info.uid)
+        return True
 
     async def bind_with(self, hooks: Sequence[Hook], info: PodInfo, node: core_v1.Node) -> None:
         """Wait, prepare, bind: for Pods whose node has been reserved."""
