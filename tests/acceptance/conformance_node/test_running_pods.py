@@ -4,6 +4,7 @@ Source: test/e2e/common/node and test/e2e/node of the conformance list. All Pods
 """
 
 import json
+import shutil
 import time
 from collections.abc import Callable
 
@@ -25,6 +26,8 @@ from tests.acceptance.conformance_node.pods import (
 )
 from tests.acceptance.outside import Kubectl
 
+#: A folder of the host: what the Pod has would be gone with it.
+HOOKS = "/tmp/tiphys-conformance-hook"
 SLEEP = "trap 'exit 0' TERM; sleep 1000 & wait"
 SERVE = "mkdir -p /tmp/w/cgi-bin; cd /tmp/w; echo ok > healthz; exec busybox httpd -f -p 8080 -h /tmp/w"
 
@@ -209,7 +212,7 @@ VOLUMES = {
             {"path": "labels", "fieldRef": {"fieldPath": "metadata.labels"}},
             {"path": "annotations", "fieldRef": {"fieldPath": "metadata.annotations"}}]}},
     ],
-    "asks-to-end": [{"name": "shared", "hostPath": {"path": "/tmp/tiphys-conformance-hook", "type": "DirectoryOrCreate"}}],
+    "asks-to-end": [{"name": "shared", "hostPath": {"path": HOOKS, "type": "DirectoryOrCreate"}}],
 }  # fmt: skip
 
 
@@ -281,7 +284,10 @@ def test_pre_stop_runs_before_the_container_ends(started: Kubectl) -> None:
     started("delete pod asks-to-end")
     create(started, [once("looks", "cat /shared/hook; rm -r /shared/hook", VOLUMES["asks-to-end"],
                           volumeMounts=mounts("shared:/shared"))])  # fmt: skip
-    until(lambda: get(started, "pod looks")["status"].get("phase") == "Succeeded", 20.0)
+    try:
+        until(lambda: get(started, "pod looks")["status"].get("phase") == "Succeeded", 20.0)
+    finally:
+        shutil.rmtree(HOOKS, ignore_errors=True)
 
 
 def test_generation_counts_changes_and_is_observed(started: Kubectl) -> None:
