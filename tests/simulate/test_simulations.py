@@ -140,3 +140,13 @@ def test_a_pod_that_cannot_start_says_so_all_the_same(simulated):
     simulated.cluster.apply(pod(annotations={"sim.tiphys.dev/fail": "image"}))
     found = simulated.cluster.advance_until("pod/a", lambda p: bool(p.status.containerStatuses), within=0.9)
     assert found.status.containerStatuses[0].state.waiting.reason in ("ErrImagePull", "ImagePullBackOff")
+
+
+def test_a_deleted_node_stays_away_until_it_is_made_anew(simulated):
+    simulated.start(1)
+    simulated.cluster.delete("node/node-1")
+    simulated.cluster.advance(60)
+    assert simulated.cluster.find("node/node-1") is None
+    assert simulated.cluster.find("lease/kube-node-lease/node-1") is None
+    simulated.cluster.create({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "node-1"}})
+    simulated.cluster.advance_until("node/node-1", "Ready", within="20s")

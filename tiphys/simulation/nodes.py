@@ -47,11 +47,15 @@ class Nodes:
         self._pods.add_index(_BY_NODE, lambda pod: [pod.spec.nodeName] if pod.spec.nodeName else [])
         self._pods.add_handler(self._pod_changed, lambda _, new: self._pod_changed(new), self._pod_deleted)
         self.objects = Objects(informers, self._objects_changed)
-        informers.of(core_v1.Node).add_handler(self._node_changed, lambda _, new: self._node_changed(new))
+        informers.of(core_v1.Node).add_handler(
+            self._node_changed, lambda _, new: self._node_changed(new), self._node_deleted
+        )
         self._tasks = Tasks()
         self._turn: asyncio.TimerHandle | None = None
         #: Names of nodes that failed because somebody said so in the API.
         self._down: set[str] = set()
+        #: Names of nodes that were deleted.
+        self._left: set[str] = set()
         #: Called when nodes fail or come back by themselves.
         self.turned: Callable[[], None] = lambda: None
 
@@ -157,8 +161,18 @@ class Nodes:
         if node is not None:
             node.pod_deleted(pod)
 
+    def _node_deleted(self, node: core_v1.Node) -> None:
+        """Who is taken out of the cluster is silent until somebody makes the Node anew."""
+        ours = self.by_name.get(node.metadata.name)
+        if ours is not None and ours.alive:
+            self._left.add(ours.name)
+            self._tasks.start(ours.fail(), name=f"{ours.name} leaves")
+
     def _node_changed(self, node: core_v1.Node) -> None:
         ours = self.by_name.get(node.metadata.name)
         if ours is not None:
             ours.node_changed(node)
+            if ours.name in self._left:
+                self._left.discard(ours.name)
+                self._tasks.start(ours.recover(), name=f"{ours.name} returns")
             self._judge(ours)

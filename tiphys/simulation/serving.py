@@ -15,7 +15,7 @@ from aiohttp import web
 
 from tiphys.machinery import codec, errors, times
 from tiphys.machinery.goformat import quote
-from tiphys.simulation import logs
+from tiphys.simulation import logs, setup
 from tiphys.simulation.metrics import Metrics
 from tiphys.simulation.nodes import Nodes
 from tiphys.simulation.pod import SimulatedPod
@@ -25,6 +25,7 @@ KUBELET_CLIENT: Final = ("kube-apiserver-kubelet-client", "kubernetes")
 FRONT_PROXY: Final = ("front-proxy-client", "front-proxy-ca")
 STREAMS: Final = frozenset({"exec", "attach", "portForward", "run"})
 FOLLOW_SECONDS = 1.0
+METRICS_SERVER: Final = f"{setup.SERVICE}.{setup.NAMESPACE}.svc"
 TEXT = "text/plain; charset=utf-8"
 
 
@@ -54,7 +55,9 @@ class Serving:
         self._nodes = nodes
         self._metrics = Metrics(nodes)
         self._contexts: dict[str, ssl.SSLContext] = {}
-        self._runner = web.ServerRunner(web.Server(self._handle), shutdown_timeout=1.0, access_log=None)
+        self._runner = web.ServerRunner(
+            web.Server(self._handle, handler_cancellation=True), shutdown_timeout=1.0, access_log=None
+        )
 
     async def __aenter__(self) -> "Serving":
         await self._runner.setup()
@@ -67,7 +70,8 @@ class Serving:
         await self._runner.cleanup()
 
     def _named(self, connection: ssl.SSLObject, name: str | None, _: ssl.SSLContext) -> None:
-        if name and (name in self._nodes.by_name or name.endswith(".svc")):
+        # Of nobody else: each name that is answered costs a certificate.
+        if name and (name in self._nodes.by_name or name == METRICS_SERVER):
             connection.context = self._context(name)
 
     def _context(self, name: str) -> ssl.SSLContext:
