@@ -29,7 +29,8 @@ def test_the_examples_of_the_documentation_pass(tmp_path):
         (tmp_path / f"test_example_{number}.py").write_text(example)
     done = run_pytest(tmp_path, "-q")
     assert done.returncode == 0, done.stdout
-    assert f"{len(examples)} passed" in done.stdout
+    # One of them runs in three versions.
+    assert f"{len(examples) + 2} passed" in done.stdout
 
 
 def test_a_failing_test_prints_its_seed_and_how_to_see_it_again(tmp_path):
