@@ -190,7 +190,8 @@ def test_pods_go_first(cluster: Any) -> None:
     cluster.advance("1m")
     assert cluster.get("pod/a", "ns").metadata.deletionTimestamp
     assert cluster.get("configmap/c", "ns").metadata.deletionTimestamp is None
-    cluster.patch("pod/a", {"metadata": {"finalizers": None}}, "ns")
+    pods = Walk(inside(cluster), "/api/v1/namespaces/ns/pods", {})
+    cluster.run(pods.patch("a", {"metadata": {"finalizers": None}}))
     cluster.advance_until(lambda: cluster.find("namespace/ns") is None, within="5m")
 
 
