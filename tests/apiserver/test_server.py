@@ -238,3 +238,19 @@ async def test_long_selectors_are_understood() -> None:
         names = ",".join(f"n{index}" for index in range(50_000))
         async with session.get(f"{url}{MAPS}?labelSelector=a+in+({names})") as answer:
             assert answer.status == 200
+
+
+async def test_bytes_that_are_no_text_are_replaced() -> None:
+    seen: list[Request] = []
+
+    class Seeing(AllowAll):
+        async def authenticate(self, request: Request) -> UserInfo | None:
+            seen.append(request)
+            return None
+
+    async with listening(Seams(authenticator=Seeing())) as (server, _):
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(b"GET /api/v1/namespaces/a HTTP/1.1\r\nHost: x\r\nUser-Agent: b\xfe\r\n\r\n")
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 404")
+        writer.close()
+    assert seen[0].headers["user-agent"] == "b\ufffd"

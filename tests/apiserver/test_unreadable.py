@@ -1,7 +1,9 @@
 """Values in the store that are no objects: others go on being served, and nobody is told that they are not there."""
 
 from tests.apiserver.server import MERGE, Api, config_map, serving
+from tiphys.apiserver import ApiServer, ApiServerConfig, security
 from tiphys.store.memory import MemoryStore
+from tiphys.wire.exchange import Request, UserInfo
 
 MAPS = "/api/v1/namespaces/d/configmaps"
 PREFIX = "/registry/configmaps/d/"
@@ -58,3 +60,16 @@ async def test_earlier_revisions_leave_them_out() -> None:
         query = {"resourceVersion": made["metadata"]["resourceVersion"], "resourceVersionMatch": "Exact"}
         found = await api.ok("GET", MAPS, query=query)
         assert [item["metadata"]["name"] for item in found["items"]] == ["a"]
+
+
+async def test_who_follows_a_kind_does_not_fall_over_one_of_it() -> None:
+    """Roles are followed by the authorizer: an object of the right kind and the wrong form must not end that."""
+    broken = b'{"apiVersion":"rbac.authorization.k8s.io/v1","kind":"ClusterRole","metadata":{"name":"x"},"rules":5}'
+    key = "/registry/clusterroles.rbac.authorization.k8s.io/"
+    store = MemoryStore()
+    await store.put(f"{key}x", broken, expected=0)
+    async with ApiServer(ApiServerConfig(), store, seams=security.seams()) as server:
+        request = Request("GET", "/api/v1/namespaces", user=UserInfo("admin", groups=("system:masters",)))
+        assert (await server.handle(request)).status == 200
+        await store.put(f"{key}y", broken, expected=0)
+        assert (await server.handle(request)).status == 200

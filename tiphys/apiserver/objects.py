@@ -1,16 +1,20 @@
 """``seams.Objects`` over cache and registry: how the server's own parts read and write without a request."""
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tiphys.api import meta_v1
 from tiphys.apiserver.cache import Change
+from tiphys.apiserver.entries import Entry, View
 from tiphys.apiserver.registry import creating, deleting, updating
 from tiphys.apiserver.registry.endpoint import Call, Endpoint
 from tiphys.apiserver.requestinfo import VERBS
 from tiphys.apiserver.seams import Attributes
 from tiphys.machinery import codec
 from tiphys.wire.exchange import Request, UserInfo
+
+log = logging.getLogger(__name__)
 
 SYSTEM_USER = UserInfo("system:apiserver", groups=("system:masters", "system:authenticated"))
 
@@ -47,7 +51,8 @@ class CachedObjects:
 
     def all(self, group: str, plural: str, namespace: str = "") -> Sequence[Any]:
         endpoint = self._endpoints[group, plural]
-        return [endpoint.view.object(entry) for entry in endpoint.cache.within(endpoint.cache.span(namespace))]
+        entries = endpoint.cache.within(endpoint.cache.span(namespace))
+        return [found for entry in entries if (found := _readable(endpoint.view, entry)) is not None]
 
     def count(self, group: str, plural: str) -> int:
         return len(self._endpoints[group, plural].cache.entries)
@@ -62,7 +67,9 @@ class CachedObjects:
 
         def listener(changes: Sequence[Change]) -> None:
             for change in changes:
-                changed(change.new and view.object(change.new), change.old and view.object(change.old))
+                new, old = _readable(view, change.new), _readable(view, change.old)
+                if new is not None or old is not None:
+                    changed(new, old)
 
         endpoint.cache.listeners.append(listener)
 
@@ -80,6 +87,17 @@ class CachedObjects:
     async def delete(self, group: str, plural: str, namespace: str, name: str) -> None:
         endpoint = self._endpoints[group, plural]
         await deleting.delete_object(system_call(endpoint, "DELETE", namespace, name), meta_v1.DeleteOptions())
+
+
+def _readable(view: View, entry: Entry | None) -> Any | None:
+    """The object; None if it is none of its class. Who follows all of a kind must not fall over one of them."""
+    if entry is None:
+        return None
+    try:
+        return view.object(entry)
+    except codec.DecodeError:
+        log.exception("a stored object cannot be decoded", extra={"key": entry.key})
+        return None
 
 
 def system_call(

@@ -180,10 +180,17 @@ class Listener:
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
+def _text(sent: str) -> str:
+    """Bytes that are no UTF-8 come as half characters, which can be written nowhere: not in answers, not in logs."""
+    return sent.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
 def _headers(message: RawRequestMessage) -> Mapping[str, str]:
     found: dict[str, str] = {}
     for name, value in message.headers.items():
         lower = name.lower()
+        if not value.isascii():
+            value = _text(value)
         found[lower] = Repeated([*header_values(found, lower), value]) if lower in found else value
     return found
 

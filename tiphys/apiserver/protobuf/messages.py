@@ -1,4 +1,7 @@
-"""Which field of which message has which number: ``fields.json``, by ``tools/generate_protobuf.py``, read on first use."""
+"""Which field of which message has which number: ``fields.json``, read on first use.
+
+Written by ``tools/generate_protobuf.py``.
+"""
 
 from collections.abc import Mapping
 from functools import cache

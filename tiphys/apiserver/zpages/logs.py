@@ -6,6 +6,7 @@ that is not a plain file or a directory.
 
 import asyncio
 import html
+import itertools
 import os
 from pathlib import Path
 from typing import Final
@@ -60,7 +61,8 @@ def find(directory: Path, relative: str) -> Path | bytes | None:
 
 def _listing(directory: Path) -> bytes:
     with os.scandir(directory) as entries:
-        names = sorted(entry.name + ("/" if entry.is_dir() else "") for entry, _ in zip(entries, range(ENTRIES_MAX), strict=False))
+        shown = itertools.islice(entries, ENTRIES_MAX)
+        names = sorted(entry.name + ("/" if entry.is_dir() else "") for entry in shown)
     rows = "".join(f'<a href="{html.escape(name)}">{html.escape(name)}</a>\n' for name in names)
     return f"<pre>\n{rows}</pre>\n".encode("utf-8", "replace")
 
