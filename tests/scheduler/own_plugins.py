@@ -11,6 +11,8 @@ waiting_of: list[Waiting] = []
 
 
 def note(pod: core_v1.Pod, node: core_v1.Node) -> str | None:
+    if pod.metadata.annotations.get("raise-reserve"):
+        raise RuntimeError("out of cheese")
     calls.append(f"reserve {pod.metadata.name} {node.metadata.name}")
     return pod.metadata.annotations.get("refuse-reserve")
 
@@ -30,6 +32,12 @@ def ask(pod: core_v1.Pod, node: core_v1.Node, waiting: Waiting) -> str | Wait | 
     return notes.get("refuse-permit")
 
 
+def choosy(pod: core_v1.Pod, node: core_v1.Node) -> str | None:
+    if pod.metadata.annotations.get("raise-filter"):
+        raise RuntimeError("out of cheese")
+    return None
+
+
 async def prepare(pod: core_v1.Pod, node: core_v1.Node) -> None:
     calls.append(f"preBind {pod.metadata.name}")
     if fault := pod.metadata.annotations.get("fail-prebind"):
@@ -38,3 +46,5 @@ async def prepare(pod: core_v1.Pod, node: core_v1.Node) -> None:
 
 def finished(pod: core_v1.Pod, node: core_v1.Node) -> None:
     calls.append(f"postBind {pod.metadata.name}")
+    if pod.metadata.annotations.get("raise-postbind"):
+        raise RuntimeError("out of cheese")

@@ -43,6 +43,9 @@ def test_what_the_file_says_is_what_schedules(tmp_path: Path) -> None:
         ("[1]", "not an object"),
         ("{", "expected"),
         (GOOD.replace("20", "0"), "podMaxBackoffSeconds: Invalid value: 0: must be greater than 0"),
+        (GOOD + "profilez: []", 'strict decoding error: unknown field "profilez"'),
+        (GOOD.replace("schedulerName:", "name:"), 'strict decoding error: unknown field "profiles[0].name"'),
+        (GOOD.replace("[{schedulerName: packing}]", "[3]"), "not a KubeSchedulerConfiguration"),
         (GOOD + "extenders: [{}]", "extenders[0].urlPrefix: Required value"),
     ],
 )

@@ -12,7 +12,7 @@ from tiphys.scheduler.configuration import API_VERSION, KIND, configured
 from tiphys.testing.cluster import Cluster
 
 ASK = f"{own_plugins.NAME}ask"
-POINTS = {"reserve": "note", "permit": "ask", "preBind": "prepare", "postBind": "finished"}
+POINTS = {"filter": "choosy", "reserve": "note", "permit": "ask", "preBind": "prepare", "postBind": "finished"}
 PLUGINS = {point: {"enabled": [{"name": f"{own_plugins.NAME}{name}"}]} for point, name in POINTS.items()}
 CONFIG = configured({"apiVersion": API_VERSION, "kind": KIND, "profiles": [{"plugins": PLUGINS}]})
 
@@ -61,6 +61,28 @@ def test_a_refusal_gives_the_room_back(cluster: Cluster, annotation: str, told: 
     cluster.apply(noted("q"))
     cluster.advance("1s")
     assert cluster.get("pod/q").spec.nodeName == "node-1"
+
+
+@pytest.mark.parametrize(
+    ("annotation", "told"),
+    [
+        ("raise-filter", f'running "{own_plugins.NAME}choosy" filter plugin: out of cheese'),
+        (
+            "raise-reserve",
+            f'0/1 nodes are available: 1 running Reserve plugin "{own_plugins.NAME}note": out of cheese.',
+        ),
+    ],
+)
+def test_a_function_that_raises_fails_its_pod_alone(cluster: Cluster, annotation: str, told: str) -> None:
+    cluster.apply(noted("p", **{annotation: "yes"}))
+    assert refusals(cluster, "p") == [told]
+    cluster.apply(noted("q", **{"raise-postbind": "yes"}))
+    cluster.advance("1s")
+    assert cluster.get("pod/q").spec.nodeName == "node-1"
+    cluster.patch("pod/p", {"metadata": {"annotations": {annotation: None}}})
+    cluster.delete("pod/q")
+    cluster.advance("6m")
+    assert cluster.get("pod/p").spec.nodeName == "node-1"
 
 
 def test_a_pod_waits_until_it_is_allowed(cluster: Cluster) -> None:

@@ -14,6 +14,7 @@ from tiphys.scheduler.cycle import Placement, Refusal, decide, decide_nominated
 from tiphys.scheduler.deviceclaims import DeviceClaims
 from tiphys.scheduler.extended import decide_extended
 from tiphys.scheduler.extenders import Extender, ExtenderError
+from tiphys.scheduler.functions import PluginFailed
 from tiphys.scheduler.gangs import Gang, Gangs
 from tiphys.scheduler.hooks import Hook, Rejected
 from tiphys.scheduler.metrics import Metrics
@@ -61,11 +62,29 @@ class Attempts:
 
     def attempt(self, info: PodInfo) -> None:
         """Decide for a Pod in flight, and for those that are scheduled with it."""
-        gang = self.gangs.find(info.pod)
-        if gang is None:
-            self._schedule(info)
-        else:
-            self._schedule_gang(info, gang)
+        try:
+            gang = self.gangs.find(info.pod)
+            if gang is None:
+                self._follow(info, self._decide(info))
+            else:
+                self._schedule_gang(info, gang)
+        except PluginFailed as error:
+            self._give_up(info, error)
+        except Exception as error:
+            # Whatever is odd about one Pod, the others go on.
+            logger.exception("scheduling %s failed", info.key)
+            self._give_up(info, error)
+
+    def _give_up(self, info: PodInfo, error: Exception) -> None:
+        """No decision could be made: try again after a pause."""
+        profile = self.profiles[info.pod.spec.schedulerName or ""]
+        self.metrics.attempted(profile.name, "error", 0.0)
+        if info.uid in self.binder.assumed:
+            self.binder.forget(info)
+        # Whoever raised has left columns half done.
+        self.classes[profile.name].clear()
+        self.queue.failed(info.uid, self.clock.monotonic())
+        self._start(self.writes.tell_refused(info, str(error), "", SCHEDULER_ERROR), info)
 
     async def attempt_extended(self, info: PodInfo, extenders: Sequence[Extender]) -> None:
         """The same for a Pod that concerns extenders; the next decision waits for their answers."""
@@ -75,16 +94,11 @@ class Attempts:
         pod_class = self.classes[profile.name].of(info)
         try:
             decision = await decide_extended(info, pod_class, self.nodes, self.budgets, profile.preempts, extenders)
-        except ExtenderError as error:
-            self.metrics.attempted(profile.name, "error", self.clock.monotonic() - began)
-            self.queue.failed(info.uid, self.clock.monotonic())
-            self._start(self.writes.tell_refused(info, str(error), "", SCHEDULER_ERROR), info)
+        except (ExtenderError, PluginFailed) as error:
+            self._give_up(info, error)
             return
         self._counted(profile, decision, began)
         self._follow(info, decision)
-
-    def _schedule(self, info: PodInfo) -> None:
-        self._follow(info, self._decide(info))
 
     def _follow(self, info: PodInfo, decision: Placement | Refusal) -> None:
         match decision:
@@ -212,7 +226,11 @@ class Attempts:
 
     def _try(self, info: PodInfo, victims: list[PodInfo]) -> _Try:
         """Decide for one, and let the next ones see it in its place, those that it evicts being gone."""
-        decision = self._decide(info)
+        try:
+            decision = self._decide(info)
+        except PluginFailed as error:
+            self.classes[info.pod.spec.schedulerName or ""].clear()
+            return _Try(info, Refusal(str(error)))
         if isinstance(decision, Placement):
             try:
                 return _Try(info, decision, self._take(info, decision.node_name))

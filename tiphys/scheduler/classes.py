@@ -289,6 +289,10 @@ class Classes:
         self._affine = any(plugin.name == "NodeAffinity" and plugin.filters for plugin in plugins)
         self._classes: OrderedDict[bytes, PodClass] = OrderedDict()
 
+    def clear(self) -> None:
+        """Compute everything anew."""
+        self._classes.clear()
+
     def of(self, info: PodInfo) -> PodClass:
         """The Pod's class, up to date."""
         names = node_names(info) if self._affine else None

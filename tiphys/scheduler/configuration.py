@@ -42,6 +42,15 @@ API_VERSION = "kubescheduler.config.k8s.io/v1"
 KIND = "KubeSchedulerConfiguration"
 _BEFORE = ("queueSort", "preEnqueue", "preFilter", "filter", "postFilter", "preScore", "score", "reserve", "permit")
 _AFTER = ("preBind", "bind", "postBind", "placementGenerate", "placementScore", "multiPoint")
+#: All that may be said; what has no meaning here (how the scheduler connects, elects, is profiled) is passed over.
+FIELDS = frozenset(
+    {
+        *("apiVersion", "kind", "profiles", "extenders", "podInitialBackoffSeconds", "podMaxBackoffSeconds"),
+        *("parallelism", "percentageOfNodesToScore", "clientConnection", "leaderElection", "delayCacheUntilActive"),
+        *("enableProfiling", "enableContentionProfiling"),
+    }
+)
+PROFILE_FIELDS = frozenset({"schedulerName", "percentageOfNodesToScore", "plugins", "pluginConfig"})
 _POINTS = frozenset(_BEFORE + _AFTER)
 Object = Mapping[str, Any]
 
@@ -61,8 +70,19 @@ class ConfigurationError(ValueError):
 
 def configured(document: Object) -> Config:
     """The configuration that a parsed YAML document describes. Raises ConfigurationError."""
+    try:
+        return _configured(document)
+    except ConfigurationError:
+        raise
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        # A list where an object belongs, a word where a number does: the field is in the text of the error.
+        raise ConfigurationError(f"not a {KIND}: {error}") from error
+
+
+def _configured(document: Object) -> Config:
     if (document.get("apiVersion"), document.get("kind")) != (API_VERSION, KIND):
         raise ConfigurationError(f"apiVersion, kind: Unsupported value: must be {API_VERSION}, {KIND}")
+    _strict("", document, FIELDS)
     profiles = document.get("profiles") or [{}]
     made = tuple(
         _profile(f"profiles[{number}]", profile, _ignored_by_scheduler(document))
@@ -88,6 +108,12 @@ def configured(document: Object) -> Config:
     return Config(
         profiles=made, extenders=extenders, backoff_seconds_min=float(initial), backoff_seconds_max=float(longest)
     )
+
+
+def _strict(path: str, found: Object, known: frozenset[str]) -> None:
+    for name in found:
+        if name not in known:
+            raise ConfigurationError(f'strict decoding error: unknown field "{path}{name}"')
 
 
 def _extender(path: str, found: Object) -> ExtenderConfig:
@@ -131,6 +157,7 @@ def _positive(document: Object, name: str, default: int) -> int:
 
 
 def _profile(path: str, profile: Object, ignored: frozenset[str]) -> Profile:
+    _strict(f"{path}.", profile, PROFILE_FIELDS)
     plugins = profile.get("plugins") or {}
     arguments = _arguments(path, profile.get("pluginConfig") or [])
     for point in plugins:

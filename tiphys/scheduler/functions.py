@@ -11,6 +11,7 @@ changes. One that reserves, permits or runs beside the binding is called once fo
 
 import importlib
 import inspect
+import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
@@ -29,6 +30,8 @@ from tiphys.scheduler.pods import PodInfo
 from tiphys.scheduler.profiles import MakePlugins
 from tiphys.scheduler.waiting import Waiting
 
+logger = logging.getLogger(__name__)
+
 #: Why the Pod must not go to the node, or nothing.
 Filter = Callable[[core_v1.Pod, core_v1.Node], str | None]
 #: 0 to 100 points.
@@ -42,6 +45,10 @@ PreBind = Callable[[core_v1.Pod, core_v1.Node], Awaitable[None] | None]
 PostBind = PreBind
 #: Extension points that are functions of a hook.
 HOOK_POINTS = ("reserve", "permit", "preBind", "postBind")
+
+
+class PluginFailed(Exception):
+    """A function of the user's own raised; the text says which and what, in Kubernetes' words."""
 
 
 class FunctionPlugin(Plugin):
@@ -62,7 +69,12 @@ class FunctionPlugin(Plugin):
 
     def _reason(self, info: PodInfo, node: core_v1.Node | None) -> str | None:
         assert self._filter is not None
-        return self._filter(info.pod, node) if node is not None else "there is no node"
+        if node is None:
+            return "there is no node"
+        try:
+            return self._filter(info.pod, node)
+        except Exception as error:
+            raise PluginFailed(f'running "{self.name}" filter plugin: {error}') from error
 
     def filter(self, info: PodInfo, nodes: NodeTable, rows: Rows) -> Bools:
         reasons = (self._reason(info, nodes.nodes[row]) for row in rows.tolist())
@@ -73,8 +85,11 @@ class FunctionPlugin(Plugin):
 
     def score(self, info: PodInfo, nodes: NodeTable, rows: Rows) -> Ints:
         assert self._score is not None
-        points = [self._score(info.pod, node) if (node := nodes.nodes[row]) is not None else 0 for row in rows.tolist()]
-        return np.clip(np.array(points, np.int64), 0, 100)
+        try:
+            points = [self._score(info.pod, node) if (node := nodes.nodes[row]) else 0 for row in rows.tolist()]
+            return np.clip(np.array(points, np.int64), 0, 100)
+        except Exception as error:
+            raise PluginFailed(f'running Score plugins: plugin "{self.name}" failed with: {error}') from error
 
 
 class FunctionHook(Hook):
@@ -87,17 +102,28 @@ class FunctionHook(Hook):
 
     def reserve(self, info: PodInfo, node: core_v1.Node) -> None:
         function: Reserve | None = self._functions.get("reserve")
-        if function is not None and (reason := function(info.pod, node)):
+        try:
+            reason = function(info.pod, node) if function is not None else None
+        except Exception as error:
+            raise Rejected(self.name, f'running Reserve plugin "{self.name}": {error}') from error
+        if reason:
             raise Rejected(self.name, reason)
 
     def unreserve(self, info: PodInfo, node: core_v1.Node) -> None:
         undo = getattr(self._functions.get("reserve"), "unreserve", None)
-        if undo is not None:
+        if undo is None:
+            return
+        try:
             undo(info.pod, node)
+        except Exception:
+            logger.exception("unreserve of plugin %s failed for %s", self.name, info.key)
 
     def permit(self, info: PodInfo, node: core_v1.Node) -> Wait | None:
         function: Permit | None = self._functions.get("permit")
-        verdict = function(info.pod, node, self._waiting) if function is not None else None
+        try:
+            verdict = function(info.pod, node, self._waiting) if function is not None else None
+        except Exception as error:
+            raise Rejected(self.name, f'running Permit plugin "{self.name}": {error}') from error
         if isinstance(verdict, str) and verdict:
             raise Rejected(self.name, verdict)
         return verdict if isinstance(verdict, Wait) else None
@@ -110,7 +136,11 @@ class FunctionHook(Hook):
             raise HookFailed(str(error)) from error
 
     async def post_bind(self, info: PodInfo, node: core_v1.Node) -> None:
-        await self._call("postBind", info, node)
+        try:
+            await self._call("postBind", info, node)
+        except Exception:
+            # The Pod has its node; there is nothing left to take back.
+            logger.exception("postBind plugin %s failed for %s", self.name, info.key)
 
     async def _call(self, point: str, info: PodInfo, node: core_v1.Node) -> None:
         function: PreBind | None = self._functions.get(point)
