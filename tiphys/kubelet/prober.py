@@ -17,6 +17,7 @@ from tiphys.machinery import times
 from tiphys.machinery.goformat import quote
 
 USER_AGENT = "kube-probe/1.36"
+HOOK_USER_AGENT = "kube-lifecycle/1.36"
 BODY_BYTES_MAX = 10 * 1024
 REDIRECTS_MAX = 10
 
@@ -86,7 +87,9 @@ class Prober:
             raise ProbeErrored(str(fault)) from fault
         return code == 0, output[:BODY_BYTES_MAX].decode(errors="replace")
 
-    async def get(self, action: core_v1.HTTPGetAction, target: Target, timeout: float) -> Result:
+    async def get(
+        self, action: core_v1.HTTPGetAction, target: Target, timeout: float, agent: str = USER_AGENT
+    ) -> Result:
         assert self._session is not None
         port = probes.port_number(action.port, target.container)
         host = action.host or target.ip
@@ -94,7 +97,7 @@ class Prober:
         path = action.path or "/"
         authority = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         url = f"{scheme}://{authority}{path if path.startswith('/') else '/' + path}"
-        headers = {"Accept": "*/*", "User-Agent": USER_AGENT}
+        headers = {"Accept": "*/*", "User-Agent": agent}
         for header in action.httpHeaders or ():
             if header.name.lower() in ("accept", "user-agent"):
                 headers.pop("Accept" if header.name.lower() == "accept" else "User-Agent", None)
@@ -133,7 +136,7 @@ class Prober:
                 shown = " ".join(command)
                 return code == 0, "" if code == 0 else (f"command '{shown}' exited with {code}: {text}")
             if handler.httpGet is not None:
-                return await self.get(handler.httpGet, target, timeout or 30.0)
+                return await self.get(handler.httpGet, target, timeout or 30.0, HOOK_USER_AGENT)
             if handler.tcpSocket is not None:
                 return False, "invalid handler"
         except RuntimeFault as fault:

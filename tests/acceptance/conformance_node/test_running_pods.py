@@ -179,6 +179,11 @@ ROWS: list[tuple[Object, Callable[[Object], object]]] = [
         lambda p: status_of(p)["state"].get("waiting", {}).get("reason") == "CreateContainerConfigError",
     ),
     (
+        once("sub-path-outside", "true", [{"name": "v", "emptyDir": {}}], env=[{"name": "P", "value": ".."}],
+             volumeMounts=[{"name": "v", "mountPath": "/v", "subPathExpr": "$(P)"}]),
+        lambda p: status_of(p)["state"].get("waiting", {}).get("reason") == "CreateContainerConfigError",
+    ),
+    (
         once("sub-path-later", "true", [{"name": "v", "emptyDir": {}},
                                         {"name": "d", "downwardAPI": {"items": [
                                             {"path": "x", "fieldRef": {"fieldPath": "metadata.name"}}]}}],
@@ -187,7 +192,7 @@ ROWS: list[tuple[Object, Callable[[Object], object]]] = [
         lambda p: status_of(p)["state"].get("waiting", {}).get("reason") == "CreateContainerConfigError",
     ),
     (
-        once("bad-class", "true", spec={"runtimeClassName": "later"}),
+        once("with-class", "true", spec={"runtimeClassName": "later"}),
         lambda p: p["status"].get("phase") == "Succeeded",
     ),
     (
