@@ -424,3 +424,17 @@ async def test_nodes_offer_their_own_devices_and_write_little_of_claims(secure: 
     status, found = await secure.call("PATCH", "/api/v1/namespaces/default/pods/a/status", chosen, headers=merge)
     assert status == 403
     assert 'node "n1" cannot update resource claim statuses' in found["message"]
+
+
+async def test_a_named_watch_shows_that_name_alone(secure: Secure) -> None:
+    secrets = "/api/v1/namespaces/default/secrets"
+    for name in ("mine", "other"):
+        await secure.ok("POST", secrets, {"metadata": {"name": name}})
+    await grant(secure, "jane", rule("watch", "secrets", names="mine"))
+    old = "/api/v1/watch/namespaces/default/secrets/mine"
+    for selector in ("metadata.name!=x", "metadata.name=other", "type=Opaque"):
+        status, found = await secure.call("GET", old, query={"fieldSelector": selector}, headers=as_user("jane"))
+        assert (status, found["message"]) == (400, "fieldSelector metadata.name doesn't match requested name")
+    for path, query in ((old, {}), (secrets, {"watch": "1", "fieldSelector": "metadata.name=mine"})):
+        found = await secure.ok("GET", path, query={**query, "timeoutSeconds": "1"}, headers=as_user("jane"))
+        assert found["object"]["metadata"]["name"] == "mine"

@@ -26,6 +26,9 @@ async def watch(call: Call) -> Response:
     if attributes.name and not selector:
         selector = f"metadata.name={attributes.name}"
     select = matcher(endpoint.view, attributes.label_selector, selector)
+    if attributes.name and select.name != attributes.name:
+        # The name in the path is what was authorized.
+        raise errors.BadRequest("fieldSelector metadata.name doesn't match requested name")
     places = (attributes.namespace if endpoint.row.namespaced else "", select.name)
     watcher = Watcher(endpoint.shaper, select, call.form, call.include, endpoint.services.clock.now, places)
 
