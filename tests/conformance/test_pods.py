@@ -309,3 +309,9 @@ def test_types_of_services_change(cluster: Any, kind: str) -> None:
     assert found.clusterIP and (kind == "ClusterIP" or found.ports[0].nodePort)
     cluster.patch("service/s", {"spec": NAMED})
     assert not cluster.get("service/s").spec.clusterIP
+
+
+@pytest.mark.cluster(nodes=2)
+def test_two_nodes_without_taints(cluster: Any) -> None:
+    """[sig-architecture] Conformance Tests should have at least two untainted nodes [Conformance]"""
+    assert sum(not node.spec.taints for node in cluster.list("nodes")) == 2

@@ -141,8 +141,8 @@ async def test_pages(api: Api) -> None:
 
 
 async def test_pages_go_on_after_compaction(api: Api) -> None:
-    """[sig-api-machinery] Servers with support for API chunking should continue listing from the last key if the
-    original version has been compacted away, though the list is inconsistent [Slow] [Conformance]"""
+    """[sig-api-machinery] Servers with support for API chunking should support continue listing from the last key if
+    the original version has been compacted away, though the list is inconsistent [Slow] [Conformance]"""
     await fill(api, 20)
     page = await api.ok("GET", TEMPLATES, query={"limit": "8"})
     expired = page["metadata"]["continue"]
