@@ -182,6 +182,35 @@ async def test_changes_of_one_commit_are_one_write(api: Api) -> None:
     assert one.events == other.events
 
 
+class Texts(Lines):
+    """Keeps what it was handed, as it was handed over."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.texts: list[bytes] = []
+
+    def write(self, data: bytes) -> None:
+        self.texts.append(data)
+        super().write(data)
+
+
+async def test_watchers_that_see_the_same_share_one_text(api: Api) -> None:
+    since = (await api.ok("POST", MAPS, config_map("before")))["metadata"]["resourceVersion"]
+    one, other, choosing = Texts(), Texts(), Texts()
+    async with (
+        api.watching(MAPS, one, resourceVersion=since),
+        api.watching(MAPS, other, resourceVersion=since),
+        api.watching(MAPS, choosing, resourceVersion=since, labelSelector="a=1"),
+    ):
+        await asyncio.sleep(0)
+        names = ("x", "y", "z")
+        await asyncio.gather(*(api.ok("POST", MAPS, config_map(name, a=str(i))) for i, name in enumerate(names)))
+        assert seen(await one.wait(3)) == seen(await other.wait(3)) == [("ADDED", name) for name in names]
+        assert seen(await choosing.wait(1)) == [("ADDED", "y")]
+    assert len(one.texts) == len(other.texts) == 1
+    assert one.texts[0] is other.texts[0]
+
+
 async def test_tables_name_their_columns_once(api: Api) -> None:
     await api.ok("POST", PODS, pod("a"))
     response = await api.raw("GET", PODS, query={"watch": "1"}, accept=TABLE)

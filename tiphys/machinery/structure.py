@@ -346,7 +346,8 @@ def whole(node: Node, value: Any) -> Fields:
     node = node.seen(value)
     if node.form == "leaf" or value is None:
         return {}
-    if isinstance(value, msgspec.Struct) or (value and isinstance(value, list) and isinstance(value[0], msgspec.Struct)):
+    first = value[0] if value and isinstance(value, list) else value
+    if isinstance(first, msgspec.Struct):
         # Faster than to ask the Structs below one by one.
         value = msgspec.to_builtins(value, enc_hook=str)
     if not value:
