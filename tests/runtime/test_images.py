@@ -1,5 +1,6 @@
 """Images: references, layers unpacked with care, archives of both kinds."""
 
+import asyncio
 import hashlib
 import io
 import json
@@ -331,3 +332,32 @@ async def test_the_hosts_own_usr(node: Node) -> None:
     assert "ID=tiphys-host" in text
     assert "x" not in os.listdir("/usr")
     assert "shadow" not in (await node.run("ls /etc", image="tiphys.dev/host"))[1]
+
+
+@pytest.mark.root
+async def test_an_image_is_a_volume(node: Node, tmp_path: Path) -> None:
+    layers = [
+        layer([entry("data", kind=tarfile.DIRTYPE), entry("data/a", b"one"), entry("data/b", b"old")]),
+        layer([entry("data", kind=tarfile.DIRTYPE), entry("data/b", b"new")]),
+    ]
+    await node.load(docker_archive(tmp_path / "d.tar", "data:1", layers))
+    image = api_pb2.ImageSpec(image="data:1")
+    mounts = [
+        api_pb2.Mount(container_path="/all", image=image, readonly=True),
+        api_pb2.Mount(container_path="/part", image=image, image_sub_path="data", readonly=True),
+    ]
+    sandbox = await node.sandbox()
+    script = "echo $(cat /all/data/a /all/data/b /part/b); touch /all/x /part/x; sleep 1000"
+    container = await node.started(sandbox, script, mounts=mounts)
+    async with asyncio.timeout(10):
+        while node.output().count("Read-only file system") < 2:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    assert "onenewnew\n" in node.output()
+    with pytest.raises(grpc.aio.AioRpcError) as raised:
+        await node.images.RemoveImage(api_pb2.RemoveImageRequest(image=image))
+    assert f"is used by container {container}" in str(raised.value.details())
+    outside = api_pb2.Mount(container_path="/part", image=image, image_sub_path="../..", readonly=True)
+    refused = await node.create(sandbox, "true", name="second", mounts=[outside])
+    with pytest.raises(grpc.aio.AioRpcError) as raised:
+        await node.start(refused)
+    assert "mount image: the sub path leads out of the image" in str(raised.value.details())

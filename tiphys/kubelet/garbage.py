@@ -101,7 +101,12 @@ class Collector:
             self._recorder.event(self._node, "Warning", "FreeDiskSpaceFailed", text)
 
     async def _remove(self, image: api_pb2.Image) -> int:
-        await self._context.cri.remove_image(image.id)
+        try:
+            await self._context.cri.remove_image(image.id)
+        except RuntimeFault as fault:
+            # In use in a way that containers' lists do not tell, such as by a volume.
+            logger.info("image %s stays: %s", image.id, fault)
+            return 0
         self._seen.pop(image.id, None)
         return int(image.size)
 

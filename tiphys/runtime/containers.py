@@ -83,6 +83,23 @@ class Containers:
     def of_sandbox(self, sandbox_id: str) -> list[Container]:
         return [record for record in self.records if record.sandbox_id == sandbox_id]
 
+    def users_of(self, image: Image) -> list[str]:
+        """Ids of containers that run from it or mount it."""
+        return [
+            container.id
+            for container in self.records
+            if container.image_id == image.id or image.id in self._mounted(container)
+        ]
+
+    def _mounted(self, container: Container) -> set[str]:
+        """Ids of the images that it has as volumes."""
+        found: set[str] = set()
+        for mount in container.message().mounts:
+            with suppress(NotFound):
+                if mount.image.image:
+                    found.add(self._find_image(mount.image.image).id)
+        return found
+
     def image_of(self, container: Container) -> Image | None:
         return self._images.find(container.image_id, None)
 

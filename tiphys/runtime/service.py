@@ -461,7 +461,7 @@ class ImageService(api_pb2_grpc.ImageServiceServicer, images_pb2_grpc.ImagesServ
         if others and len(others) < len(found.tags):
             self._store.untag(found, _full(name))
             return api_pb2.RemoveImageResponse()
-        users = [c.id for c in self._containers.records if c.image_id == found.id]
+        users = self._containers.users_of(found)
         if users:
             raise RuntimeFault(f"image {found.id} is used by container {users[0]}")
         await asyncio.to_thread(self._store.remove, found)
