@@ -1,6 +1,5 @@
 """Estimates and what evaluation counts; figures as cel-go and Kubernetes document them in their own tables."""
 
-import time
 from contextlib import suppress
 from typing import Any
 
@@ -157,10 +156,8 @@ def test_what_evaluation_costs(source: str, cost: int) -> None:
 
 def test_one_evaluation_is_bounded() -> None:
     program = cel.environment({"l": cel.list_of(cel.INT)}).compile("l.all(a, l.all(b, l.all(c, a + b + c >= 0)))")
-    started = time.perf_counter()
     with pytest.raises(cel.CostExceeded, match="operation cancelled: actual cost limit exceeded"):
         program.evaluate({"l": list(range(1000))})
-    assert time.perf_counter() - started < 5
     with pytest.raises(cel.CostExceeded):
         program.evaluate({"l": [1, 2, 3]}, limit=50)
 
@@ -186,11 +183,9 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("source", HOSTILE.values(), ids=HOSTILE.keys())
-def test_expressions_that_are_too_deep_or_too_long_are_refused_quickly(source: str) -> None:
-    started = time.perf_counter()
+def test_expressions_that_are_too_deep_or_too_long_are_refused(source: str) -> None:
     with pytest.raises(cel.CompileError, match=r"recursion limit exceeded|size exceeds limit|Syntax error"):
         cel.environment({"x": cel.DYN}).compile(source)
-    assert time.perf_counter() - started < 2
 
 
 @pytest.mark.parametrize(
@@ -206,10 +201,8 @@ def test_expressions_that_are_too_deep_or_too_long_are_refused_quickly(source: s
 )
 def test_hostile_evaluations_end(source: str) -> None:
     program = cel.environment({"l": cel.list_of(cel.DYN), "s": cel.STRING}).compile(source)
-    started = time.perf_counter()
     with suppress(cel.CostExceeded, cel.EvaluationError):
         program.evaluate({"l": list(range(200)), "s": "a" * 3000 + "b"})
-    assert time.perf_counter() - started < 5
 
 
 def test_nesting_up_to_the_limit_compiles_and_runs() -> None:
