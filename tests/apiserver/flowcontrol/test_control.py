@@ -217,7 +217,7 @@ async def test_objects_are_kept_and_conditions_are_written() -> None:
 
         change = {"spec": {"matchingPrecedence": 7000}}
         own = {"metadata": {"annotations": {"apf.kubernetes.io/autoupdate-spec": "false"}}, **change}
-        await api.ok("PATCH", f"{FLOW}/flowschemas/catch-all", change, content_type=MERGE)
+        await api.ok("DELETE", f"{FLOW}/flowschemas/catch-all")
         await api.ok("PATCH", f"{FLOW}/flowschemas/probes", change, content_type=MERGE)
         await api.ok("PATCH", f"{FLOW}/flowschemas/global-default", own, content_type=MERGE)
         await api.ok("DELETE", f"{FLOW}/flowschemas/exempt")

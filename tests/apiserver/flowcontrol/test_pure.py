@@ -5,11 +5,12 @@ import random
 import pytest
 
 from tiphys.api import flowcontrol_v1 as v1
-from tiphys.apiserver.flowcontrol import borrowing, defaults, estimation, matching
+from tiphys.apiserver.flowcontrol import borrowing, estimation, matching
 from tiphys.apiserver.flowcontrol.borrowing import Demand, Limits, Wish
 from tiphys.apiserver.flowcontrol.fairness import hand
 from tiphys.apiserver.flowcontrol.retry import RetryAfter
 from tiphys.apiserver.seams import Attributes
+from tiphys.resources.flowcontrol import mandatory as defaults
 from tiphys.wire.exchange import UserInfo
 
 AUTHENTICATED = ("system:authenticated",)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from tiphys.api import flowcontrol_v1 as v1
-from tiphys.apiserver.flowcontrol import borrowing, defaults, estimation, matching
+from tiphys.apiserver.flowcontrol import borrowing, estimation, matching
 from tiphys.apiserver.flowcontrol.borrowing import Limits
 from tiphys.apiserver.flowcontrol.fairness import Level, Queuing, Seated
 from tiphys.apiserver.flowcontrol.lanes import Counts, Exempt, Lane
@@ -21,6 +21,7 @@ from tiphys.apiserver.gate import Refused, Ticket
 from tiphys.apiserver.requestinfo import first
 from tiphys.apiserver.seams import OPERATIONS, Attributes, Objects
 from tiphys.base.clock import Clock
+from tiphys.resources.flowcontrol import mandatory as defaults
 from tiphys.wire.exchange import Request
 
 GROUP: Final = "flowcontrol.apiserver.k8s.io"

@@ -13,12 +13,12 @@ from datetime import datetime
 from typing import Any, Final
 
 from tiphys.api import flowcontrol_v1 as v1
-from tiphys.apiserver.flowcontrol import defaults
 from tiphys.apiserver.flowcontrol.control import GROUP
 from tiphys.apiserver.seams import Objects
 from tiphys.base.clock import Clock
 from tiphys.machinery import codec, errors, times
 from tiphys.resources import table
+from tiphys.resources.flowcontrol import mandatory as defaults
 
 log = logging.getLogger(__name__)
 

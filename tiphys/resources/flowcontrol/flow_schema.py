@@ -1,4 +1,4 @@
-"""FlowSchema. Stored and shown; flow control does not read it yet."""
+"""FlowSchema. The mandatory ones stay as they are."""
 
 from datetime import datetime
 
@@ -7,6 +7,7 @@ from tiphys.machinery import fields
 from tiphys.resources import checks, subresources
 from tiphys.resources.checks import Errors
 from tiphys.resources.columns import AGE, NAME
+from tiphys.resources.flowcontrol import mandatory
 from tiphys.resources.rules import Column, Resource
 from tiphys.resources.strategies import FunctionStatusStrategy, FunctionStrategy
 
@@ -38,6 +39,10 @@ def validate(schema: flowcontrol_v1.FlowSchema) -> Errors:
         checks.dns1123_subdomain,
         "must reference a priority level",
     )
+    name = schema.metadata.name
+    fixed = {one.metadata.name: one.spec for one in mandatory.mandatory_schemas()}
+    if name in fixed and spec != fixed[name]:
+        errs.append(fields.invalid("spec", spec, f"spec of '{name}' must equal the fixed value"))
     return errs
 
 

@@ -1,15 +1,20 @@
-"""PriorityLevelConfiguration. Stored and shown; flow control does not read it yet."""
+"""PriorityLevelConfiguration. The mandatory ones stay as they are, but for the shares of the exempt one."""
 
 from datetime import datetime
+from typing import Final
+
+import msgspec
 
 from tiphys.api import flowcontrol_v1
 from tiphys.machinery import fields
 from tiphys.resources import checks, subresources
 from tiphys.resources.checks import Errors
 from tiphys.resources.columns import AGE, NAME
+from tiphys.resources.flowcontrol import mandatory
 from tiphys.resources.rules import Column, Resource
 from tiphys.resources.strategies import FunctionStatusStrategy, FunctionStrategy
 
+EXEMPT: Final = "exempt"
 SHARES = 30
 QUEUES = {"handSize": 8, "queueLengthLimit": 50, "queues": 64}
 
@@ -46,6 +51,24 @@ def validate(level: flowcontrol_v1.PriorityLevelConfiguration) -> Errors:
         if response is None or response.type not in ("Queue", "Reject"):
             shown = response.type if response is not None else ""
             errs.append(fields.not_supported("spec.limited.limitResponse.type", shown, ("Queue", "Reject")))
+    return errs + _fixed(level)
+
+
+def _fixed(level: flowcontrol_v1.PriorityLevelConfiguration) -> Errors:
+    """Mandatory levels stay as they are, but for the shares of the exempt one."""
+    errs: Errors = []
+    name, spec = level.metadata.name, level.spec
+    if (name == EXEMPT) != (spec.type == "Exempt"):
+        errs.append(fields.invalid("spec.type", spec.type, "type must be 'Exempt' if and only if `name` is 'exempt'"))
+    for one in mandatory.mandatory_levels():
+        if one.metadata.name != name:
+            continue
+        wanted = one.spec
+        if name == EXEMPT and spec != msgspec.structs.replace(wanted, exempt=spec.exempt):
+            detail = f"spec of '{name}' except the 'spec.exempt' field must equal the fixed value"
+            errs.append(fields.invalid("spec", spec, detail))
+        elif name != EXEMPT and spec != wanted:
+            errs.append(fields.invalid("spec", spec, f"spec of '{name}' must equal the fixed value"))
     return errs
 
 
