@@ -104,7 +104,7 @@ class Informer(Generic[V]):
 
     @property
     def synced(self) -> bool:
-        """Whether the first list is in the cache and every handler has heard of it."""
+        """Whether the first list is in the cache and every handler has heard of it; or there is nothing to list."""
         return self._synced.is_set()
 
     async def wait_synced(self) -> None:
@@ -175,7 +175,10 @@ class Informer(Generic[V]):
                 if error.code == 410:
                     self._resource_version = ""
                     continue
-                level = logging.DEBUG if error.code in (429, 503) else logging.WARNING
+                if error.code == 404 and self._first:
+                    # Not served, by an older server say: there are none, and nobody must wait for what may never come.
+                    self._synced.set()
+                level = logging.DEBUG if error.code in (404, 429, 503) else logging.WARNING
                 logger.log(level, "watch of %s: %s", self.resource.plural, error)
             except (ConnectionError, msgspec.DecodeError) as error:
                 # Lost, or not what a server says: something stands between, or it was cut in mid-line.
