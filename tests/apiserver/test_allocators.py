@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import pytest
-
 from tests.apiserver.server import MERGE, Api, serving
 from tiphys.apiserver.services.ranges import Numbers
 from tiphys.store.interface import Unavailable

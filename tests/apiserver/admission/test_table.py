@@ -17,7 +17,8 @@ def listed(text: str) -> list[str]:
 #: What kube-apiserver 1.36 runs without a flag, and NodeRestriction, in the order in which they run.
 DEFAULT = listed("""
 NamespaceLifecycle LimitRanger ServiceAccount NodeRestriction TaintNodesByCondition PodSecurity Priority
-DefaultTolerationSeconds DefaultStorageClass StorageObjectInUseProtection PodGroupProtection PersistentVolumeClaimResize RuntimeClass
+DefaultTolerationSeconds DefaultStorageClass StorageObjectInUseProtection PodGroupProtection
+PersistentVolumeClaimResize RuntimeClass
 CertificateApproval CertificateSigning ClusterTrustBundleAttest CertificateSubjectRestriction DefaultIngressClass
 PodTopologyLabels PodGroupWorkloadExists NodeDeclaredFeatureValidator JobValidation PodResizeValidator
 MutatingAdmissionPolicy MutatingAdmissionWebhook ValidatingAdmissionPolicy ValidatingAdmissionWebhook ResourceQuota
