@@ -55,9 +55,9 @@ class Serving:
         self._nodes = nodes
         self._metrics = Metrics(nodes)
         self._contexts: dict[str, ssl.SSLContext] = {}
-        self._runner = web.ServerRunner(
-            web.Server(self._handle, handler_cancellation=True), shutdown_timeout=1.0, access_log=None
-        )
+        # Cancelled when the client leaves: who follows a log that goes silent would be waited for for ever.
+        server = web.Server(self._handle, handler_cancellation=True, access_log=None)
+        self._runner = web.ServerRunner(server, shutdown_timeout=1.0)
 
     async def __aenter__(self) -> "Serving":
         await self._runner.setup()
