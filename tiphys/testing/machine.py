@@ -11,11 +11,12 @@ from datetime import timedelta
 from types import TracebackType
 from typing import Any, Self
 
-from tiphys.api import core_v1, meta_v1
+from tiphys.api import core_v1, meta_v1, storage_v1
 from tiphys.apiserver import ApiServer, ApiServerConfig, security
 from tiphys.apiserver import seams as seams_of
 from tiphys.base.clock import Clock
 from tiphys.base.ids import Ids
+from tiphys.cli import addons
 from tiphys.client import Client, Informers, TransportError
 from tiphys.controllers.config import Config as ControllersConfig
 from tiphys.controllers.loop import Controllers
@@ -292,6 +293,7 @@ def template() -> MemoryStore:
 
 async def _make_template(loop: VirtualLoop) -> MemoryStore:
     async with Machine(loop, Options(nodes=0, seed="template"), None) as machine:
+        await machine.client("test").of(storage_v1.StorageClass).create(addons.storage_class())
         namespaces = machine.client("test").of(core_v1.Namespace)
         known = {namespace.metadata.name for namespace in (await namespaces.list()).items}
         if "default" not in known:

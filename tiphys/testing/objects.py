@@ -55,8 +55,10 @@ class Objects:
         kind, where, name = await self._kinds.of_reference(reference, namespace or self.namespace)
         calls = self._calls(kind)
         path = calls.path(where, name, subresource)
-        await self.client.request("PATCH", path, body=codec.encode(change), content_type="application/merge-patch+json")
-        return await calls.get(name, where)
+        body = codec.encode(change)
+        answer = await self.client.request("PATCH", path, body=body, content_type="application/merge-patch+json")
+        # Of another kind where the subresource has one; and a change may have been the object's end.
+        return await calls.get(name, where) if subresource not in ("", "status") else calls.decode(answer)
 
     async def delete(self, reference: str, namespace: str, **options: Any) -> None:
         kind, where, name = await self._kinds.of_reference(reference, namespace or self.namespace)
