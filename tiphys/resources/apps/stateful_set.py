@@ -73,6 +73,10 @@ def validate(stateful_set: apps_v1.StatefulSet) -> Errors:
     checks.not_negative(errs, "spec.minReadySeconds", spec.minReadySeconds)
     if spec.ordinals is not None:
         checks.not_negative(errs, "spec.ordinals.start", spec.ordinals.start)
+    if (kept := spec.persistentVolumeClaimRetentionPolicy) is not None:
+        path = "spec.persistentVolumeClaimRetentionPolicy"
+        checks.one_of(errs, f"{path}.whenDeleted", kept.whenDeleted, ("Retain", "Delete"))
+        checks.one_of(errs, f"{path}.whenScaled", kept.whenScaled, ("Retain", "Delete"))
     workloads.validate_selector_and_template(errs, spec.selector, spec.template, "StatefulSet")
     return errs
 

@@ -55,7 +55,19 @@ def _rule(errs: Errors, path: str, rule: networking_v1.IngressRule) -> None:
         given = item.path or ""
         if (given or item.pathType != "ImplementationSpecific") and not given.startswith("/"):
             errs.append(fields.invalid(f"{here}.path", given, "must be an absolute path"))
+        if item.pathType in ("Exact", "Prefix"):
+            _ambiguous(errs, f"{here}.path", given)
         _backend(errs, f"{here}.backend", item.backend)
+
+
+def _ambiguous(errs: Errors, path: str, given: str) -> None:
+    """Servers disagree about what such paths mean."""
+    for text in ("//", "/./", "/../", "%2f", "%2F"):
+        if text in given:
+            errs.append(fields.invalid(path, given, f"must not contain '{text}'"))
+    for text in ("/..", "/."):
+        if given.endswith(text):
+            errs.append(fields.invalid(path, given, f"cannot end with '{text}'"))
 
 
 def _backend(errs: Errors, path: str, backend: networking_v1.IngressBackend) -> None:

@@ -50,7 +50,8 @@ def _ports(errs: Errors, path: str, ports: Sequence[networking_v1.NetworkPolicyP
         if port.endPort is None:
             continue
         if port.port is None:
-            errs.append(fields.required(f"{here}.port", "must be specified when `endPort` is set"))
+            detail = "may not be specified when `port` is not specified"
+            errs.append(fields.invalid(f"{here}.endPort", port.endPort, detail))
         elif isinstance(port.port, str):
             detail = "may not be specified when `port` is non-numeric"
             errs.append(fields.invalid(f"{here}.endPort", port.endPort, detail))
