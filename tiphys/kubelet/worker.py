@@ -50,7 +50,6 @@ from tiphys.kubelet.protocol import (
     RemoveContainers,
     Removed,
     Report,
-    ResizeContainer,
     ResizeDone,
     ResizeJudged,
     RunSandbox,
@@ -67,6 +66,7 @@ from tiphys.kubelet.protocol import (
     VolumesReady,
     Wake,
 )
+from tiphys.kubelet.resizing import Resizing
 from tiphys.machinery import times
 
 Stage = Literal["new", "active", "ending", "ended", "gone"]
@@ -118,19 +118,9 @@ class PodWorker:
     # Probes
     _probing: dict[str, set[ProbeKind]] = field(default_factory=dict)
     _verdicts: dict[tuple[str, ProbeKind], bool] = field(default_factory=dict)
-    # Resize
     #: The Pod as the API has it.
     desired: core_v1.Pod = field(default_factory=core_v1.Pod)
-    #: Why the desired size is not granted yet.
-    _resize_pending: resize.Refusal | None = None
-    #: By container name: what the runtime was told last.
-    _actuated: dict[str, core_v1.ResourceRequirements] = field(default_factory=dict)
-    #: Containers that the runtime is being told of, and those that are made anew for their size.
-    _resizing: set[str] = field(default_factory=set)
-    _remade: set[str] = field(default_factory=set)
-    _resize_error: str = ""
-    _resize_retry_at: float = 0.0
-    _resize_told: bool = False
+    _resizing: Resizing = field(default_factory=Resizing)
 
     _wake_at: float = 0.0
     _wakes: list[float] = field(default_factory=list)
@@ -139,7 +129,7 @@ class PodWorker:
         self.reported = self.pod.status
         self.desired = self.pod
         self.pod = resize.as_reported(self.pod)
-        self._actuated = resize.actuated(self.reported)
+        self._resizing.actuated = resize.actuated(self.reported)
         if not self.facts.uid:
             self.facts = PodFact(self.pod.metadata.uid, self.pod.metadata.namespace, self.pod.metadata.name)
 
@@ -215,7 +205,7 @@ class PodWorker:
             case ResizeJudged(refusal):
                 self._judged(refusal, out)
             case ResizeDone():
-                self._resized(event, now, out)
+                self._resizing.done(event, self.pod, now, out)
             case Tick(retry):
                 # A timer may fire a little early; the same instant then has to be asked for once more.
                 self._wake_at = 0.0
@@ -226,7 +216,7 @@ class PodWorker:
         self.desired = pod
         self.pod = resize.with_size_of(pod, self.pod)
         if not self.wants_resize:
-            self._resize_pending = None
+            self._resizing.pending = None
         if pod.metadata.deletionTimestamp is not None and self.stage in ("active", "new"):
             self._end(now)
         elif self.stage == "active" and pod.status.phase in ("Succeeded", "Failed"):
@@ -253,66 +243,14 @@ class PodWorker:
         )
 
     def _judged(self, refusal: resize.Refusal | None, out: list[Instruction]) -> None:
-        if not self.wants_resize:
-            return
-        if refusal is None:
-            self._resize_pending = None
+        if self.wants_resize and self._resizing.judged(refusal, self.desired, out):
             self.pod = self.desired
-            self._resize_error = ""
-            self._resize_retry_at = 0.0
-        elif refusal != self._resize_pending:
-            self._resize_pending = refusal
-            text = resize.event_text(refusal.word, self.desired, refusal.message)
-            out.append(Emit("Warning", f"Resize{refusal.reason}", text))
-
-    def _resized(self, event: ResizeDone, now: float, out: list[Instruction]) -> None:
-        self._resizing.discard(event.container_id)
-        if not event.error:
-            self._actuated[event.name] = event.resources
-            return
-        if event.error != self._resize_error:
-            out.append(Emit("Warning", "ResizeError", resize.event_text("error", self.pod, event.error)))
-        self._resize_error = event.error
-        self._resize_retry_at = now + RETRY_SECONDS
 
     def _resize(self, now: float, out: list[Instruction]) -> None:
         """Bring running containers to the size that was granted."""
-        behind = self._behind()
-        if behind and not self._resize_told:
-            self._resize_told = True
-            out.append(Emit("Normal", "ResizeStarted", resize.event_text("started", self.pod)))
-        for fact in behind:
-            container = restart.find_container(self.pod, fact.name)
-            if container is None or fact.id in self._killing or fact.id in self._resizing:
-                continue
-            if resize.needs_restart(container, self._actuated.get(fact.name, container.resources)):
-                self._remade.add(fact.name)
-                out.append(self._kill(fact, now, f"Container {fact.name} resize requires restart", out))
-            elif now < self._resize_retry_at:
-                self._wakes.append(self._resize_retry_at)
-            else:
-                self._resizing.add(fact.id)
-                out.append(ResizeContainer(fact.id, fact.name, container.resources))
-        if self._resize_told and not behind and not self._remade:
-            self._resize_told = False
-            self._resize_error = ""
-            out.append(Emit("Normal", "ResizeCompleted", resize.event_text("completed", self.pod)))
-
-    def _behind(self) -> list[ContainerFact]:
-        """Running containers whose size is not the one that was granted."""
-        found = []
-        for kind, container in restart.containers_of(self.pod):
-            known = self._actuated.get(container.name)
-            fact = self._live(container.name)
-            if known is None or fact is None or kind == "ephemeral" or resize.same(known, container.resources):
-                continue
-            found.append(fact)
-        return found
-
-    def _progress(self) -> resize.Progress:
-        names = {c.name: c.resources for _, c in restart.containers_of(self.pod)}
-        actuated = {n: r for n, r in self._actuated.items() if n in names and not resize.same(r, names[n])}
-        return resize.Progress(self._resize_pending, self._resize_told, self._resize_error, actuated)
+        for fact in self._resizing.next(self.pod, self._live, self._killing, now, self._wakes, out):
+            out.append(self._kill(fact, now, f"Container {fact.name} resize requires restart", out))
+        self._resizing.complete(self.pod, self._live, out)
 
     # What the runtime says
 
@@ -506,7 +444,7 @@ class PodWorker:
     def _again(self, kind: ContainerKind, container: restart.AnyContainer, last: ContainerFact) -> bool:
         judge = restart.init_runs_again if kind == "init" else restart.runs_again
         changed = bool(last.hash) and last.hash != restart.spec_hash(container)
-        return changed or container.name in self._remade or judge(self.pod, container, last.exit_code)
+        return changed or container.name in self._resizing.remade or judge(self.pod, container, last.exit_code)
 
     def _start_init(self, now: float, out: list[Instruction]) -> tuple[bool, bool]:
         """Whether app containers may start, and whether a start was issued."""
@@ -554,7 +492,7 @@ class PodWorker:
         reported = self._reported_count(name)
         attempt = known[0].attempt + 1 if known else reported
         self._starting.add(name)
-        self._actuated[name] = container.resources
+        self._resizing.actuated[name] = container.resources
         out.append(StartContainer(name, attempt))
         return True
 
@@ -575,7 +513,7 @@ class PodWorker:
         self._cancelled.discard(name)
         container = restart.find_container(self.pod, name)
         if error is None or container is None:
-            self._remade.discard(name)
+            self._resizing.remade.discard(name)
             self._attempts.succeeded(name)
             return
         has_ended = any(c.state == "exited" for c in self.facts.of(name)[:1])
@@ -757,7 +695,7 @@ class PodWorker:
                 all_over=self.stage in ("ended", "gone"),
                 failure=self.failure,
                 sandbox_usable=self._usable(self._sandbox),
-                resizing=self._progress(),
+                resizing=self._resizing.progress(self.pod),
                 runtime_name=self.runtime_name,
             ),
         )
