@@ -11,6 +11,7 @@ from tiphys.kubelet import protocol as w
 from tiphys.kubelet.facts import ContainerFact, ContainerStateName, PodFact, SandboxFact
 from tiphys.kubelet.restart import find_container, spec_hash
 from tiphys.kubelet.worker import PodWorker
+from tiphys.machinery import codec
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -434,3 +435,22 @@ def test_refused_pod_says_only_why() -> None:
     status = reported(out)
     assert (status.phase, status.reason, status.message) == ("Failed", "OutOfcpu", "Pod was rejected: no")
     assert status.containerStatuses is None
+
+
+def test_a_pod_that_was_called_not_ready_with_its_node_says_that_it_is() -> None:
+    d = Driver()
+    d.begin()
+    status = reported(d.run("main"))
+    assert {c.type: c.status for c in status.conditions or ()}["Ready"] == "True"
+    shown = codec.copy(d.pod)
+    shown.status = codec.copy(status)
+    ready = next(c for c in shown.status.conditions or () if c.type == "Ready")
+    ready.status = "False"
+    # The API as it was before the last write says nothing new.
+    assert not [i for i in d.post(w.Updated(codec.copy(shown))) if isinstance(i, w.Report)]
+    d.later(60)
+    ready.lastTransitionTime = Time("2026-01-01T00:00:40Z")
+    again = reported(d.post(w.Updated(shown)))
+    found = next(c for c in again.conditions or () if c.type == "Ready")
+    assert (found.status, found.lastTransitionTime) == ("True", "2026-01-01T00:01:00Z")
+    assert not [i for i in d.post(w.Updated(shown)) if isinstance(i, w.Report)]

@@ -214,6 +214,7 @@ class PodWorker:
 
     def _take(self, pod: core_v1.Pod, now: float) -> None:
         self.desired = pod
+        self._correct(pod.status)
         self.pod = resize.with_size_of(pod, self.pod)
         if not self.wants_resize:
             self._resizing.pending = None
@@ -222,6 +223,19 @@ class PodWorker:
         elif self.stage == "active" and pod.status.phase in ("Succeeded", "Failed"):
             # It had ended before this kubelet started.
             self._end(now)
+
+    def _correct(self, theirs: core_v1.PodStatus) -> None:
+        """Another has written one of our conditions since: a node that was silent has its Pods called not ready. It
+        counts as reported, so that what is true is reported again."""
+        ours = {c.type: c for c in self.reported.conditions or () if c.type in conditions.OWNED}
+        for found in theirs.conditions or ():
+            own = ours.get(found.type)
+            # What the API had before our last write may be shown to us after it.
+            if own and found.status != own.status and (found.lastTransitionTime or "") > (own.lastTransitionTime or ""):
+                ours[found.type] = found
+        kept = [ours.get(c.type, c) for c in self.reported.conditions or ()]
+        if kept != (self.reported.conditions or []):
+            self.reported = msgspec.structs.replace(self.reported, conditions=kept)
 
     def _end(self, now: float) -> None:
         if self.stage in ("new", "active"):
