@@ -354,7 +354,7 @@ SPECS: dict[str, dict[str, Any]] = {
         "spec": {"attacher": "example.test", "nodeName": "none", "source": {"persistentVolumeName": "none"}}
     },
     "FlowSchema": {"spec": {"priorityLevelConfiguration": {"name": "none"}, "matchingPrecedence": 9000}},
-    "PriorityLevelConfiguration": {"spec": {"type": "Exempt", "exempt": {}}},
+    "PriorityLevelConfiguration": {"spec": {"type": "Limited", "limited": {"limitResponse": {"type": "Reject"}}}},
     "LimitRange": {"spec": {"limits": []}},
     "IPAddress": {"spec": {"parentRef": {"resource": "services", "namespace": "none", "name": "none"}}},
     "ServiceCIDR": {"spec": {"cidrs": ["192.0.2.0/28"]}},

@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -11,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from tiphys.cli.choose import port_problem
-
 NOBODY = 65534
+#: One cluster for all of them, hence one process of several that run tests.
+pytestmark = pytest.mark.xdist_group("simulate")
 NAME = f"sim-{os.getpid()}"
 ELSEWHERE = Path(__file__).parent / "elsewhere"
 ROOT = Path(__file__).parents[2]
@@ -94,9 +95,17 @@ def user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[User]:
     yield made
 
 
+def free_port() -> int:
+    """One that no other process of these tests is about to take as well."""
+    with socket.socket() as one:
+        one.bind(("0.0.0.0", 0))
+        port: int = one.getsockname()[1]
+        return port
+
+
 @pytest.fixture(scope="module")
 def up(user: User) -> Iterator[User]:
-    port = next(port for port in range(26443, 26543) if port_problem(port) is None)
+    port = free_port()
     place = ["--name", NAME, "--data-dir", str(user.home / "d" / "tiphys" / NAME)]
     try:
         user.tiphys("up", *place, "--simulate", "--nodes", "2", "--port", str(port))
