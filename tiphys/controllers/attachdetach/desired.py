@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from tiphys.api import core_v1, meta_v1, storage_v1
 from tiphys.machinery.goformat import quote
+from tiphys.resources.storage.volumes import claim_keys
 
 #: A volume that its node says is in use is detached all the same after this.
 FORCE_AFTER_SECONDS = 360.0
@@ -35,15 +36,8 @@ def unique_name(volume: core_v1.PersistentVolume) -> str:
 
 def claims_of(pod: core_v1.Pod) -> tuple[str, ...]:
     """Keys of the claims that a Pod with a node uses."""
-    if not pod.spec.volumes or not pod.spec.nodeName or pod.status.phase in ("Succeeded", "Failed"):
-        return ()
-    names = []
-    for volume in pod.spec.volumes:
-        if volume.persistentVolumeClaim is not None:
-            names.append(volume.persistentVolumeClaim.claimName)
-        elif volume.ephemeral is not None:
-            names.append(f"{pod.metadata.name}-{volume.name}")
-    return tuple(f"{pod.metadata.namespace}/{name}" for name in names)
+    over = pod.status.phase in ("Succeeded", "Failed")
+    return () if over or not pod.spec.nodeName else claim_keys(pod)
 
 
 def plan(

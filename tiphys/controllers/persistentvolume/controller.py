@@ -219,12 +219,4 @@ def _open_class(claim: Claim) -> tuple[str, ...]:
 
 def _awaited_claims(pod: core_v1.Pod) -> tuple[str, ...]:
     """Keys of the claims of a Pod that has no node yet."""
-    if pod.spec.nodeName or not pod.spec.volumes:
-        return ()
-    keys = []
-    for volume in pod.spec.volumes:
-        if volume.persistentVolumeClaim is not None:
-            keys.append(f"{pod.metadata.namespace}/{volume.persistentVolumeClaim.claimName}")
-        elif volume.ephemeral is not None:
-            keys.append(f"{pod.metadata.namespace}/{pod.metadata.name}-{volume.name}")
-    return tuple(keys)
+    return () if pod.spec.nodeName else rules.claim_keys(pod)

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from tiphys.api import core_v1
+from tiphys.resources.storage.volumes import claim_keys
 
 CLAIM_FINALIZER: Final = "kubernetes.io/pvc-protection"
 VOLUME_FINALIZER: Final = "kubernetes.io/pv-protection"
@@ -11,15 +12,7 @@ VOLUME_FINALIZER: Final = "kubernetes.io/pv-protection"
 
 def claims_of(pod: core_v1.Pod) -> tuple[str, ...]:
     """Keys of the claims that a Pod uses or will use; none once it has ended."""
-    if not pod.spec.volumes or pod.status.phase in ("Succeeded", "Failed"):
-        return ()
-    keys = []
-    for volume in pod.spec.volumes:
-        if volume.persistentVolumeClaim is not None:
-            keys.append(f"{pod.metadata.namespace}/{volume.persistentVolumeClaim.claimName}")
-        elif volume.ephemeral is not None:
-            keys.append(f"{pod.metadata.namespace}/{pod.metadata.name}-{volume.name}")
-    return tuple(keys)
+    return () if pod.status.phase in ("Succeeded", "Failed") else claim_keys(pod)
 
 
 def claim_is_used(pods: Iterable[core_v1.Pod]) -> bool:

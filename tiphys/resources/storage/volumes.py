@@ -38,6 +38,19 @@ def belongs_to(volume: core_v1.PersistentVolume, claim: core_v1.PersistentVolume
     return not ref.uid or ref.uid == claim.metadata.uid
 
 
+def claim_keys(pod: core_v1.Pod) -> tuple[str, ...]:
+    """Keys of the claims behind a Pod's volumes, those of ephemeral ones too."""
+    if not pod.spec.volumes:
+        return ()
+    names = []
+    for volume in pod.spec.volumes:
+        if volume.persistentVolumeClaim is not None:
+            names.append(volume.persistentVolumeClaim.claimName)
+        elif volume.ephemeral is not None:
+            names.append(f"{pod.metadata.name}-{volume.name}")
+    return tuple(f"{pod.metadata.namespace}/{name}" for name in names)
+
+
 def size_of(volume: core_v1.PersistentVolume) -> int:
     """Bytes."""
     return quantity.value((volume.spec.capacity or {}).get("storage", "0"))
